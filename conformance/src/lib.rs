@@ -1,0 +1,1 @@
+//! Tests against real clients and servers of libswarm.

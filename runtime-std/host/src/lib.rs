@@ -1,0 +1,1 @@
+//! What both runtimes share and needs std of libswarm.

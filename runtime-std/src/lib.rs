@@ -1,0 +1,1 @@
+//! The threaded runtime of libswarm.
