@@ -1,0 +1,34 @@
+//! What a node is told when it is made.
+
+use core::time::Duration;
+
+use crate::http1::Limits;
+
+/// How a [`Node`](crate::Node) behaves; the defaults suit a Docker endpoint.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// What a request may be at most.
+    pub limits: Limits,
+    /// How many connections may be open at once; further ones are refused. Default 16,384.
+    pub max_connections: usize,
+    /// From the first byte of a head to its end; then the client gets a 408. Default 60 s. A connection that is idle
+    /// between two requests has no limit.
+    pub head_timeout: Duration,
+    /// How long ordinary requests and hijacked streams may go on after [`Input::Stop`](crate::Input::Stop). Default 10 s.
+    pub shutdown_timeout: Duration,
+    /// What time of day it is at [`Instant::ZERO`](crate::Instant::ZERO), as time since the Unix epoch.
+    pub epoch: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            max_connections: 16_384,
+            head_timeout: Duration::from_secs(60),
+            shutdown_timeout: Duration::from_secs(10),
+            epoch: Duration::ZERO,
+        }
+    }
+}
