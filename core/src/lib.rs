@@ -4,13 +4,13 @@
 
 extern crate alloc;
 
-pub mod backend;
 pub mod docker;
 pub mod http1;
 mod id;
 pub mod job;
 mod time;
 mod timers;
+pub mod words;
 
 pub use id::{ConnId, JobId};
 pub use time::Instant;

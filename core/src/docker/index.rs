@@ -1,0 +1,282 @@
+//! The table, arranged at compile time so that a look-up sees only the few rows that may match.
+//!
+//! The first four letters of a path and the method choose a bucket; within it the last four bytes
+//! of the path rule out nearly every other row before any text is compared.
+
+use memchr::memchr;
+
+use super::routes::{Params, Route};
+use super::table::ROUTES;
+use super::version::ApiVersion;
+
+/// The length of the bytes that choose a bucket, and of those that rule rows out.
+const WORD: usize = 4;
+const BUCKETS: usize = 128;
+
+/// A factor that gives every method of every group of paths a bucket of its own. Any odd factor is
+/// correct; a test tells when a new row needs another one, and random ones soon hit.
+const SPREAD: u32 = 0x1624_30C3;
+
+static INDEX: Index = Index::new();
+
+/// The rows in the order of their buckets.
+struct Index {
+    /// Where each bucket starts in `shapes`; it ends where the next one starts.
+    starts: [u8; BUCKETS + 1],
+    shapes: [Shape; ROUTES.len()],
+}
+
+/// How a row matches a path.
+#[derive(Clone, Copy)]
+struct Shape {
+    route: u8,
+    method: u8,
+    form: Form,
+    /// What the path's last bytes are under `mask`.
+    tail: u32,
+    /// Zero if the row ends with a parameter.
+    mask: u32,
+}
+
+#[derive(Clone, Copy)]
+enum Form {
+    /// Without parameters.
+    Literal,
+    /// Each parameter is one segment.
+    Segments,
+    /// The one parameter is all that lies between these many bytes of the row's path and those
+    /// from `suffix` on.
+    Greedy { prefix: u8, suffix: u8 },
+}
+
+/// The row for a method and a path that starts at `start` of its target; its parameters.
+#[inline]
+pub(super) fn find(
+    method: &str,
+    path: &[u8],
+    start: usize,
+    version: Option<ApiVersion>,
+) -> Option<(&'static Route, Params)> {
+    let head = u32::from_le_bytes(*path.get(1..)?.first_chunk::<WORD>()?);
+    let tail = u32::from_le_bytes(*path.last_chunk::<WORD>()?);
+    let code = code(method)?;
+    let bucket = bucket(code, head);
+    let range = usize::from(INDEX.starts[bucket])..usize::from(INDEX.starts[bucket + 1]);
+    for shape in &INDEX.shapes[range] {
+        if tail & shape.mask != shape.tail || shape.method != code {
+            continue;
+        }
+        let route = &ROUTES[usize::from(shape.route)];
+        if let Some(params) = shape.params(route, path, start) {
+            // A version that lacks the row does not take the request for one of a vaguer row.
+            let exists = version.is_none_or(|version| route.exists_in(version));
+            return exists.then_some((route, params));
+        }
+    }
+    None
+}
+
+impl Shape {
+    /// The parameters of `path`, if it is one of this row's.
+    #[inline]
+    fn params(&self, route: &Route, path: &[u8], start: usize) -> Option<Params> {
+        let pattern = route.path.as_bytes();
+        let mut params = Params::default();
+        match self.form {
+            Form::Literal => (pattern == path).then_some(params),
+            Form::Greedy { prefix, suffix } => {
+                let (prefix, suffix) = (&pattern[..prefix.into()], &pattern[suffix.into()..]);
+                let param = path.strip_prefix(prefix)?.strip_suffix(suffix)?;
+                if !is_clean(param) {
+                    return None;
+                }
+                params.push(start + prefix.len(), param.len())?;
+                Some(params)
+            }
+            Form::Segments => {
+                let mut at = start;
+                let mut segments = path.split(|byte| *byte == b'/');
+                for wanted in pattern.split(|byte| *byte == b'/') {
+                    let segment = segments.next()?;
+                    if wanted.starts_with(b"{") {
+                        if !is_clean(segment) {
+                            return None;
+                        }
+                        params.push(at, segment.len())?;
+                    } else if wanted != segment {
+                        return None;
+                    }
+                    at += segment.len() + 1;
+                }
+                segments.next().is_none().then_some(params)
+            }
+        }
+    }
+
+    const fn new(nth: usize) -> Self {
+        let path = ROUTES[nth].path.as_bytes();
+        let (mut open, mut close, mut params) = (path.len(), path.len(), 0);
+        let mut at = 0;
+        while at < path.len() {
+            if path[at] == b'{' {
+                (open, params) = (at, params + 1);
+            } else if path[at] == b'}' {
+                close = at + 1;
+            }
+            at += 1;
+        }
+        assert!(params <= Params::MAX && path.len() < 256);
+        let form = match params {
+            0 => Form::Literal,
+            1 if is_greedy(path) => Form::Greedy { prefix: open as u8, suffix: close as u8 },
+            _ => Form::Segments,
+        };
+        let (tail, mask) = if params > 0 && close == path.len() {
+            (0, 0)
+        } else {
+            // What is compared must not reach into a parameter.
+            assert!(params == 0 || path.len() - close >= WORD);
+            (word(path, path.len() - WORD), u32::MAX)
+        };
+        let Some(method) = code(ROUTES[nth].method) else {
+            panic!("a row has a method that code() does not know")
+        };
+        Self { route: nth as u8, method, form, tail, mask }
+    }
+
+    const RANKS: usize = 4;
+
+    /// Rows of a lower rank are tried first: the more of a row is fixed, the lower.
+    const fn rank(&self) -> usize {
+        match (self.form, self.mask) {
+            (Form::Literal, _) => 0,
+            (Form::Segments, _) => 1,
+            (Form::Greedy { .. }, u32::MAX) => 2,
+            (Form::Greedy { .. }, _) => 3,
+        }
+    }
+}
+
+impl Index {
+    const fn new() -> Self {
+        // A place in the index is a byte.
+        assert!(ROUTES.len() < 256);
+        let mut starts = [0; BUCKETS + 1];
+        let mut nth = 0;
+        while nth < ROUTES.len() {
+            starts[bucket_of(nth) + 1] += 1;
+            nth += 1;
+        }
+        let mut bucket = 0;
+        while bucket < BUCKETS {
+            starts[bucket + 1] += starts[bucket];
+            bucket += 1;
+        }
+        let mut shapes = [Shape::new(0); ROUTES.len()];
+        let mut free = starts;
+        let mut rank = 0;
+        while rank < Shape::RANKS {
+            let mut nth = 0;
+            while nth < ROUTES.len() {
+                let shape = Shape::new(nth);
+                if shape.rank() == rank {
+                    let place = &mut free[bucket_of(nth)];
+                    shapes[*place as usize] = shape;
+                    *place += 1;
+                }
+                nth += 1;
+            }
+            rank += 1;
+        }
+        Self { starts, shapes }
+    }
+}
+
+/// The bucket of a row.
+const fn bucket_of(nth: usize) -> usize {
+    let Route { method, path, .. } = &ROUTES[nth];
+    let Some(code) = code(method) else { panic!("a row has a method that code() does not know") };
+    bucket(code, word(path.as_bytes(), 1))
+}
+
+/// The bucket of a method and of the bytes that follow a path's first slash.
+const fn bucket(code: u8, head: u32) -> usize {
+    let mixed = (head ^ (code as u32)).wrapping_mul(SPREAD);
+    (mixed >> (32 - BUCKETS.ilog2())) as usize
+}
+
+const fn word(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+}
+
+/// Whether dockerd's router lets this path's parameter hold slashes.
+const fn is_greedy(path: &[u8]) -> bool {
+    let groups: [&[u8]; 7] = [
+        b"/containers/",
+        b"/distribution/",
+        b"/exec/",
+        b"/images/",
+        b"/networks/",
+        b"/plugins/",
+        b"/volumes/",
+    ];
+    let mut nth = 0;
+    while nth < groups.len() {
+        let (group, mut at) = (groups[nth], 0);
+        while at < group.len() && at < path.len() && group[at] == path[at] {
+            at += 1;
+        }
+        if at == group.len() {
+            return true;
+        }
+        nth += 1;
+    }
+    false
+}
+
+/// Whether no segment of a parameter is empty or made of dots.
+#[inline]
+fn is_clean(param: &[u8]) -> bool {
+    if memchr(b'/', param).is_none() {
+        !matches!(param, b"" | b"." | b"..")
+    } else {
+        param.split(|byte| *byte == b'/').all(|segment| !matches!(segment, b"" | b"." | b".."))
+    }
+}
+
+const fn code(method: &str) -> Option<u8> {
+    match method.as_bytes() {
+        b"GET" => Some(0),
+        b"POST" => Some(1),
+        b"DELETE" => Some(2),
+        b"PUT" => Some(3),
+        b"HEAD" => Some(4),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BUCKETS, INDEX, ROUTES, WORD};
+
+    #[test]
+    fn the_index_has_each_row_once() {
+        let mut places: [usize; ROUTES.len()] = INDEX.shapes.map(|shape| shape.route.into());
+        places.sort_unstable();
+        assert!(places.iter().copied().eq(0..ROUTES.len()));
+        assert_eq!(usize::from(INDEX.starts[BUCKETS]), ROUTES.len());
+    }
+
+    #[test]
+    fn a_bucket_has_rows_of_one_method_and_one_group() {
+        for ends in INDEX.starts.windows(2) {
+            let shapes = &INDEX.shapes[ends[0].into()..ends[1].into()];
+            for pair in shapes.windows(2) {
+                let [one, other] =
+                    [pair[0], pair[1]].map(|shape| &ROUTES[usize::from(shape.route)]);
+                assert_eq!(one.method, other.method, "{} and {}", one.path, other.path);
+                assert_eq!(one.path[..=WORD], other.path[..=WORD]);
+            }
+        }
+    }
+}
