@@ -7,7 +7,6 @@ use memchr::memchr;
 
 use super::routes::{Params, Route};
 use super::table::ROUTES;
-use super::version::ApiVersion;
 
 /// The length of the bytes that choose a bucket, and of those that rule rows out.
 const WORD: usize = 4;
@@ -42,35 +41,28 @@ struct Shape {
 enum Form {
     /// Without parameters.
     Literal,
-    /// Each parameter is one segment.
-    Segments,
-    /// The one parameter is all that lies between these many bytes of the row's path and those
-    /// from `suffix` on.
-    Greedy { prefix: u8, suffix: u8 },
+    /// One parameter: all that lies between these many bytes of the row's path and those from
+    /// `suffix` on.
+    One { prefix: u8, suffix: u8, slashes: bool },
+    /// Several parameters, each of one segment.
+    Several,
 }
 
-/// The row for a method and a path that starts at `start` of its target; its parameters.
+/// The row for a method and a path that starts at `start` of its target, and the parameters.
 #[inline]
-pub(super) fn find(
-    method: &str,
-    path: &[u8],
-    start: usize,
-    version: Option<ApiVersion>,
-) -> Option<(&'static Route, Params)> {
+pub(super) fn find(method: &str, path: &[u8], start: usize) -> Option<(&'static Route, Params)> {
     let head = u32::from_le_bytes(*path.get(1..)?.first_chunk::<WORD>()?);
     let tail = u32::from_le_bytes(*path.last_chunk::<WORD>()?);
     let code = code(method)?;
     let bucket = bucket(code, head);
     let range = usize::from(INDEX.starts[bucket])..usize::from(INDEX.starts[bucket + 1]);
     for shape in &INDEX.shapes[range] {
-        if tail & shape.mask != shape.tail || shape.method != code {
+        if tail & shape.mask != shape.tail || code != shape.method {
             continue;
         }
         let route = &ROUTES[usize::from(shape.route)];
         if let Some(params) = shape.params(route, path, start) {
-            // A version that lacks the row does not take the request for one of a vaguer row.
-            let exists = version.is_none_or(|version| route.exists_in(version));
-            return exists.then_some((route, params));
+            return Some((route, params));
         }
     }
     None
@@ -81,35 +73,17 @@ impl Shape {
     #[inline]
     fn params(&self, route: &Route, path: &[u8], start: usize) -> Option<Params> {
         let pattern = route.path.as_bytes();
-        let mut params = Params::default();
         match self.form {
-            Form::Literal => (pattern == path).then_some(params),
-            Form::Greedy { prefix, suffix } => {
+            Form::Literal => (pattern == path).then(Params::default),
+            Form::One { prefix, suffix, slashes } => {
                 let (prefix, suffix) = (&pattern[..prefix.into()], &pattern[suffix.into()..]);
                 let param = path.strip_prefix(prefix)?.strip_suffix(suffix)?;
-                if !is_clean(param) {
+                if !is_clean(param, slashes) {
                     return None;
                 }
-                params.push(start + prefix.len(), param.len())?;
-                Some(params)
+                Params::default().with(start + prefix.len(), param.len())
             }
-            Form::Segments => {
-                let mut at = start;
-                let mut segments = path.split(|byte| *byte == b'/');
-                for wanted in pattern.split(|byte| *byte == b'/') {
-                    let segment = segments.next()?;
-                    if wanted.starts_with(b"{") {
-                        if !is_clean(segment) {
-                            return None;
-                        }
-                        params.push(at, segment.len())?;
-                    } else if wanted != segment {
-                        return None;
-                    }
-                    at += segment.len() + 1;
-                }
-                segments.next().is_none().then_some(params)
-            }
+            Form::Several => several(pattern, path, start),
         }
     }
 
@@ -128,8 +102,11 @@ impl Shape {
         assert!(params <= Params::MAX && path.len() < 256);
         let form = match params {
             0 => Form::Literal,
-            1 if is_greedy(path) => Form::Greedy { prefix: open as u8, suffix: close as u8 },
-            _ => Form::Segments,
+            1 => {
+                let slashes = may_hold_slashes(path);
+                Form::One { prefix: open as u8, suffix: close as u8, slashes }
+            }
+            _ => Form::Several,
         };
         let (tail, mask) = if params > 0 && close == path.len() {
             (0, 0)
@@ -150,9 +127,9 @@ impl Shape {
     const fn rank(&self) -> usize {
         match (self.form, self.mask) {
             (Form::Literal, _) => 0,
-            (Form::Segments, _) => 1,
-            (Form::Greedy { .. }, u32::MAX) => 2,
-            (Form::Greedy { .. }, _) => 3,
+            (Form::Several, _) => 1,
+            (Form::One { .. }, u32::MAX) => 2,
+            (Form::One { .. }, _) => 3,
         }
     }
 }
@@ -209,8 +186,29 @@ const fn word(bytes: &[u8], at: usize) -> u32 {
     u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }
 
+/// The parameters of `path`, if each segment is the one of `pattern` or the value of its parameter.
+#[cold]
+fn several(pattern: &[u8], path: &[u8], start: usize) -> Option<Params> {
+    let mut params = Params::default();
+    let mut at = start;
+    let mut segments = path.split(|byte| *byte == b'/');
+    for wanted in pattern.split(|byte| *byte == b'/') {
+        let segment = segments.next()?;
+        if wanted.starts_with(b"{") {
+            if !is_clean(segment, false) {
+                return None;
+            }
+            params = params.with(at, segment.len())?;
+        } else if wanted != segment {
+            return None;
+        }
+        at += segment.len() + 1;
+    }
+    segments.next().is_none().then_some(params)
+}
+
 /// Whether dockerd's router lets this path's parameter hold slashes.
-const fn is_greedy(path: &[u8]) -> bool {
+const fn may_hold_slashes(path: &[u8]) -> bool {
     let groups: [&[u8]; 7] = [
         b"/containers/",
         b"/distribution/",
@@ -234,14 +232,23 @@ const fn is_greedy(path: &[u8]) -> bool {
     false
 }
 
-/// Whether no segment of a parameter is empty or made of dots.
+/// Whether a parameter is one segment, or several if it may be, and none is empty or only dots.
 #[inline]
-fn is_clean(param: &[u8]) -> bool {
-    if memchr(b'/', param).is_none() {
-        !matches!(param, b"" | b"." | b"..")
-    } else {
-        param.split(|byte| *byte == b'/').all(|segment| !matches!(segment, b"" | b"." | b".."))
+fn is_clean(param: &[u8], slashes: bool) -> bool {
+    match memchr(b'/', param) {
+        None => is_name(param),
+        Some(_) => slashes && are_names(param),
     }
+}
+
+#[inline(never)]
+fn are_names(param: &[u8]) -> bool {
+    param.split(|byte| *byte == b'/').all(is_name)
+}
+
+#[inline]
+fn is_name(segment: &[u8]) -> bool {
+    !matches!(segment, b"" | b"." | b"..")
 }
 
 const fn code(method: &str) -> Option<u8> {
