@@ -1,20 +1,16 @@
 //! The table, arranged at compile time so that a look-up sees only the few rows that may match.
 //!
-//! The first four letters of a path and the method choose a bucket; within it the last four bytes
-//! of the path rule out nearly every other row before any text is compared.
+//! The method, the first letters of a path and its last bytes choose a bucket of rows. Rows that
+//! end with a parameter have no last bytes of their own: they are in the buckets of zero.
 
 use memchr::memchr;
 
 use super::routes::{Params, Route};
 use super::table::ROUTES;
 
-/// The length of the bytes that choose a bucket, and of those that rule rows out.
+/// How many of a path's first letters, and of its last bytes, choose a bucket.
 const WORD: usize = 4;
-const BUCKETS: usize = 128;
-
-/// A factor that gives every method of every group of paths a bucket of its own. Any odd factor is
-/// correct; a test tells when a new row needs another one, and random ones soon hit.
-const SPREAD: u32 = 0x1624_30C3;
+const BUCKETS: usize = 256;
 
 static INDEX: Index = Index::new();
 
@@ -31,10 +27,8 @@ struct Shape {
     route: u8,
     method: u8,
     form: Form,
-    /// What the path's last bytes are under `mask`.
+    /// What the path's last bytes are; zero if the row ends with a parameter.
     tail: u32,
-    /// Zero if the row ends with a parameter.
-    mask: u32,
 }
 
 #[derive(Clone, Copy)]
@@ -54,15 +48,17 @@ pub(super) fn find(method: &str, path: &[u8], start: usize) -> Option<(&'static 
     let head = u32::from_le_bytes(*path.get(1..)?.first_chunk::<WORD>()?);
     let tail = u32::from_le_bytes(*path.last_chunk::<WORD>()?);
     let code = code(method)?;
-    let bucket = bucket(code, head);
-    let range = usize::from(INDEX.starts[bucket])..usize::from(INDEX.starts[bucket + 1]);
-    for shape in &INDEX.shapes[range] {
-        if tail & shape.mask != shape.tail || code != shape.method {
-            continue;
-        }
-        let route = &ROUTES[usize::from(shape.route)];
-        if let Some(params) = shape.params(route, path, start) {
-            return Some((route, params));
+    for tail in [tail, 0] {
+        let bucket = bucket(code, head, tail);
+        let range = usize::from(INDEX.starts[bucket])..usize::from(INDEX.starts[bucket + 1]);
+        for shape in &INDEX.shapes[range] {
+            if shape.tail != tail || shape.method != code {
+                continue;
+            }
+            let route = &ROUTES[usize::from(shape.route)];
+            if let Some(params) = shape.params(route, path, start) {
+                return Some((route, params));
+            }
         }
     }
     None
@@ -108,28 +104,27 @@ impl Shape {
             }
             _ => Form::Several,
         };
-        let (tail, mask) = if params > 0 && close == path.len() {
-            (0, 0)
+        let tail = if params > 0 && close == path.len() {
+            0
         } else {
             // What is compared must not reach into a parameter.
             assert!(params == 0 || path.len() - close >= WORD);
-            (word(path, path.len() - WORD), u32::MAX)
+            word(path, path.len() - WORD)
         };
         let Some(method) = code(ROUTES[nth].method) else {
             panic!("a row has a method that code() does not know")
         };
-        Self { route: nth as u8, method, form, tail, mask }
+        Self { route: nth as u8, method, form, tail }
     }
 
-    const RANKS: usize = 4;
+    const RANKS: usize = 3;
 
     /// Rows of a lower rank are tried first: the more of a row is fixed, the lower.
     const fn rank(&self) -> usize {
-        match (self.form, self.mask) {
-            (Form::Literal, _) => 0,
-            (Form::Several, _) => 1,
-            (Form::One { .. }, u32::MAX) => 2,
-            (Form::One { .. }, _) => 3,
+        match self.form {
+            Form::Literal => 0,
+            Form::Several => 1,
+            Form::One { .. } => 2,
         }
     }
 }
@@ -171,15 +166,16 @@ impl Index {
 
 /// The bucket of a row.
 const fn bucket_of(nth: usize) -> usize {
-    let Route { method, path, .. } = &ROUTES[nth];
-    let Some(code) = code(method) else { panic!("a row has a method that code() does not know") };
-    bucket(code, word(path.as_bytes(), 1))
+    let Shape { method, tail, .. } = Shape::new(nth);
+    bucket(method, word(ROUTES[nth].path.as_bytes(), 1), tail)
 }
 
-/// The bucket of a method and of the bytes that follow a path's first slash.
-const fn bucket(code: u8, head: u32) -> usize {
-    let mixed = (head ^ (code as u32)).wrapping_mul(SPREAD);
-    (mixed >> (32 - BUCKETS.ilog2())) as usize
+/// The bucket of a method, of the bytes that follow a path's first slash and of its last ones.
+///
+/// Any odd factors are correct; these spread the rows well, and a test tells when they no longer do.
+const fn bucket(code: u8, head: u32, tail: u32) -> usize {
+    let mixed = (head ^ (code as u32)).wrapping_mul(0x76D5_35D1) ^ tail.wrapping_mul(0x3177_C5A9);
+    (mixed >> (u32::BITS - BUCKETS.ilog2())) as usize
 }
 
 const fn word(bytes: &[u8], at: usize) -> u32 {
@@ -264,7 +260,7 @@ const fn code(method: &str) -> Option<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::{BUCKETS, INDEX, ROUTES, WORD};
+    use super::{BUCKETS, INDEX, ROUTES};
 
     #[test]
     fn the_index_has_each_row_once() {
@@ -275,15 +271,8 @@ mod tests {
     }
 
     #[test]
-    fn a_bucket_has_rows_of_one_method_and_one_group() {
-        for ends in INDEX.starts.windows(2) {
-            let shapes = &INDEX.shapes[ends[0].into()..ends[1].into()];
-            for pair in shapes.windows(2) {
-                let [one, other] =
-                    [pair[0], pair[1]].map(|shape| &ROUTES[usize::from(shape.route)]);
-                assert_eq!(one.method, other.method, "{} and {}", one.path, other.path);
-                assert_eq!(one.path[..=WORD], other.path[..=WORD]);
-            }
-        }
+    fn buckets_are_small() {
+        let fullest = INDEX.starts.windows(2).map(|ends| ends[1] - ends[0]).max();
+        assert!(fullest <= Some(3), "a bucket has {fullest:?} rows: try other factors");
     }
 }
