@@ -1,10 +1,10 @@
 //! What a runtime tells a node, and what a node asks of a runtime.
 
-use alloc::string::String;
 use core::fmt;
 
 use crate::http1;
 use crate::id::ConnId;
+use crate::job::Log;
 
 /// What has happened outside.
 #[derive(Clone, Copy, Debug)]
@@ -49,19 +49,8 @@ pub enum Action {
         /// Why.
         why: CloseReason,
     },
-    /// Write to the process's standard output.
-    Print(String),
-    /// A line for the log.
-    Log(Level, String),
-}
-
-/// How much a line of the log matters.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Level {
-    /// Something is wrong that somebody should mend.
-    Warn,
-    /// For those who look for a cause.
-    Debug,
+    /// Say this on standard output or in the log.
+    Log(Log),
 }
 
 /// Why a connection is closed.

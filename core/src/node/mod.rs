@@ -15,7 +15,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-pub use action::{Action, CloseReason, Input, Level, Refusal};
+pub use action::{Action, CloseReason, Input, Refusal};
 pub use config::Config;
 use conn::Conn;
 
@@ -160,14 +160,10 @@ impl Node {
     /// serve all actions between two calls of [`handle`](Node::handle).
     pub fn poll(&mut self, out: &mut Vec<u8>) -> Option<Action> {
         if let Some(log) = self.engine.poll_log() {
-            return Some(match log {
-                Log::Print(text) => Action::Print(text),
-                Log::Warn(text) => Action::Log(Level::Warn, text),
-                Log::Debug(text) => Action::Log(Level::Debug, text),
-            });
+            return Some(Action::Log(log));
         }
         if let Some(line) = self.logs.pop_front() {
-            return Some(Action::Log(Level::Warn, line));
+            return Some(Action::Log(Log::Warn(line)));
         }
         while let Some(id) = self.ready.front().copied() {
             if let Some(conn) = self.conns.get_mut(id.0) {
