@@ -4,7 +4,7 @@ use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, Thread};
 
 use libswarm::ConnId;
@@ -13,7 +13,7 @@ use libswarm_host::Stream;
 use rustix::event::{PollFd, PollFlags};
 use rustix::net::SendFlags;
 
-use crate::shared::Shared;
+use crate::shared::{Scratch, Shared};
 
 /// A socket, kept alive by whoever uses it: its thread, a writer, the table.
 pub(crate) struct Connection {
@@ -22,12 +22,17 @@ pub(crate) struct Connection {
     /// The node has granted a read.
     granted: AtomicBool,
     closed: AtomicBool,
-    reader: OnceLock<Thread>,
+    /// Set by the thread before it first looks for a grant; behind a lock, so that no grant falls between the two.
+    reader: Mutex<Option<Thread>>,
 }
 
 /// Room for a backend's frames in a debug build; only what is touched becomes memory.
 const STACK: usize = 512 * 1024;
 const READ: usize = 64 * 1024;
+#[cfg(target_vendor = "apple")]
+const SEND: SendFlags = SendFlags::DONTWAIT;
+#[cfg(not(target_vendor = "apple"))]
+const SEND: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
 
 /// Takes a connection that was accepted, and starts its thread.
 pub(crate) fn open(shared: &Arc<Shared>, stream: Stream) {
@@ -36,7 +41,7 @@ pub(crate) fn open(shared: &Arc<Shared>, stream: Stream) {
         stream,
         granted: AtomicBool::new(false),
         closed: AtomicBool::new(false),
-        reader: OnceLock::new(),
+        reader: Mutex::new(None),
     }) {
         Ok(connection) => connection,
         Err(refusal) => return log::warn!("refuses a connection: {refusal}"),
@@ -48,27 +53,32 @@ pub(crate) fn open(shared: &Arc<Shared>, stream: Stream) {
     };
     if let Err(error) = thread::Builder::new().stack_size(STACK).spawn(reader) {
         log::warn!("no thread for a connection: {error}");
-        shared.handle(Input::Broken(id), None);
+        shared.tell(Input::Broken(id));
     }
 }
 
 impl Connection {
     fn serve(self: &Arc<Self>, shared: &Arc<Shared>) {
-        self.reader.get_or_init(thread::current);
+        *self.reader() = Some(thread::current());
         let mut buffer = vec![0; READ];
+        let mut scratch = Scratch::default();
         while self.wait_for_grant() {
             match (&self.stream).read(&mut buffer) {
                 Ok(0) => {
                     drop(buffer);
-                    shared.handle(Input::PeerShutdown(self.id), Some(self));
+                    shared.handle(Input::PeerShutdown(self.id), Some(self), &mut scratch);
+                    drop(scratch);
                     self.wait_for_the_end(shared);
                     return;
                 }
-                Ok(length) => shared.handle(Input::Received(self.id, &buffer[..length]), Some(self)),
+                Ok(length) => {
+                    let input = Input::Received(self.id, &buffer[..length]);
+                    shared.handle(input, Some(self), &mut scratch);
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {
                     self.granted.store(true, Ordering::Release);
                 }
-                Err(_) => return shared.handle(Input::Broken(self.id), Some(self)),
+                Err(_) => return shared.handle(Input::Broken(self.id), Some(self), &mut scratch),
             }
         }
     }
@@ -95,7 +105,7 @@ impl Connection {
             match rustix::event::poll(&mut source, None) {
                 Ok(_) => {
                     if !self.closed.load(Ordering::Acquire) {
-                        shared.handle(Input::Broken(self.id), None);
+                        shared.tell(Input::Broken(self.id));
                     }
                     return;
                 }
@@ -114,9 +124,13 @@ impl Connection {
     }
 
     fn wake(&self) {
-        if let Some(reader) = self.reader.get() {
+        if let Some(reader) = &*self.reader() {
             reader.unpark();
         }
+    }
+
+    fn reader(&self) -> MutexGuard<'_, Option<Thread>> {
+        self.reader.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Writes what goes without waiting. The rest is for a thread that may wait; it tells the node when all is written.
@@ -128,7 +142,7 @@ impl Connection {
             match rustix::net::send(
                 &self.stream,
                 &bytes[written..],
-                SendFlags::DONTWAIT | SendFlags::NOSIGNAL,
+                SEND,
             ) {
                 Ok(more) => written += more,
                 Err(rustix::io::Errno::INTR) => {}
@@ -148,7 +162,7 @@ impl Connection {
                 let written = (&connection.stream).write_all(&rest);
                 drop(rest);
                 let id = connection.id;
-                shared.handle(if written.is_ok() { Input::Done(id) } else { Input::Broken(id) }, None);
+                shared.tell(if written.is_ok() { Input::Done(id) } else { Input::Broken(id) });
             }
         };
         match thread::Builder::new().stack_size(STACK).spawn(writer) {

@@ -26,6 +26,17 @@ pub(crate) struct Shared {
     wakes_at: AtomicU64,
 }
 
+/// What a thread needs each time it acts, kept so that it need not be made each time.
+#[derive(Default)]
+pub(crate) struct Scratch {
+    actions: Vec<Action>,
+    out: Vec<u8>,
+    done: Vec<Input<'static>>,
+}
+
+/// A thread keeps no larger buffer than this while it waits.
+const KEEP: usize = 4 * 1024;
+
 const NEVER: u64 = u64::MAX;
 
 impl Shared {
@@ -55,36 +66,46 @@ impl Shared {
             table[id.slot()] = Some(Arc::clone(&connection));
             connection
         };
-        self.act(None);
+        self.act(None, None, &mut Scratch::default());
         Ok(connection)
     }
 
     /// Tells the node, and does what it asks for. `own` is the connection whose thread this is.
-    pub(crate) fn handle(self: &Arc<Self>, input: Input<'_>, own: Option<&Arc<Connection>>) {
-        self.node().handle(self.clock.now(), input);
-        self.act(own);
+    pub(crate) fn handle(
+        self: &Arc<Self>,
+        input: Input<'_>,
+        own: Option<&Arc<Connection>>,
+        scratch: &mut Scratch,
+    ) {
+        self.act(Some(input), own, scratch);
     }
 
-    fn act(self: &Arc<Self>, own: Option<&Arc<Connection>>) {
-        let mut actions = Vec::new();
-        let mut out = Vec::new();
-        let mut done = Vec::new();
+    /// As [`handle`](Self::handle), for a thread that does so rarely.
+    pub(crate) fn tell(self: &Arc<Self>, input: Input<'_>) {
+        self.act(Some(input), None, &mut Scratch::default());
+    }
+
+    fn act(
+        self: &Arc<Self>,
+        input: Option<Input<'_>>,
+        own: Option<&Arc<Connection>>,
+        scratch: &mut Scratch,
+    ) {
+        let Scratch { actions, out, done } = scratch;
+        let mut input = input;
         loop {
             let (due, stopped) = {
                 let mut node = self.node();
                 let now = self.clock.now();
-                for input in done.drain(..) {
+                for input in input.take().into_iter().chain(done.drain(..)) {
                     node.handle(now, input);
                 }
-                while let Some(action) = node.poll(&mut out) {
+                while let Some(action) = node.poll(out) {
                     actions.push(action);
                 }
                 (node.poll_timeout(), node.is_stopped())
             };
             self.see_to(due, stopped);
-            if actions.is_empty() {
-                return;
-            }
             let mut at = 0;
             for action in actions.drain(..) {
                 match action {
@@ -117,6 +138,7 @@ impl Shared {
                 }
             }
             out.clear();
+            out.shrink_to(KEEP);
             if done.is_empty() {
                 return;
             }
@@ -155,7 +177,7 @@ impl Shared {
             }
             let now = self.clock.now();
             if due.is_some_and(|due| due <= now) {
-                self.handle(Input::Timeout, None);
+                self.tell(Input::Timeout);
                 continue;
             }
             // Whoever sets an earlier timer from here on sees this and calls.
@@ -167,7 +189,7 @@ impl Shared {
             if !stopping && stopped.is_stopped() {
                 stopping = true;
                 closing.stop();
-                self.handle(Input::Stop, None);
+                self.tell(Input::Stop);
             }
         }
     }
