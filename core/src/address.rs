@@ -196,7 +196,9 @@ impl fmt::Display for AddressError {
             Problem::Ipv4 => "the host ends in a number but is no IPv4 address",
             Problem::Host => "the host is neither a name nor an IP address",
             Problem::NoPath => "the path is empty",
-            Problem::Abstract => "abstract sockets are not supported (for a file, write unix://./@…)",
+            Problem::Abstract => {
+                "abstract sockets are not supported (for a file, write unix://./@…)"
+            }
             Problem::Zero => "a path cannot hold a zero byte",
         };
         write!(f, "{what}: use {FORMS}")
