@@ -5,13 +5,15 @@
 extern crate alloc;
 
 pub mod address;
-pub mod backend;
 pub mod docker;
 pub mod http1;
 mod id;
 pub mod job;
+pub mod node;
 mod time;
 mod timers;
+pub mod words;
 
 pub use id::{ConnId, JobId};
+pub use node::Node;
 pub use time::Instant;

@@ -1,0 +1,251 @@
+//! The client's side of a connection.
+
+use alloc::vec::Vec;
+
+use super::body::{BodyDecoder, Framing, Piece};
+use super::encode::{self, BodyEncoder};
+use super::parse::{self, Scanner};
+use super::state::{Half, Halves, Step};
+use super::{Error, Limits, ResponseHead};
+
+/// A client's end of one connection; the mirror of [`Server`](super::Server).
+///
+/// It holds no input: bytes that an event did not take are given to it again, with those that came since, at the next
+/// call of [`receive`](Client::receive).
+///
+/// ```
+/// use libswarm::http1::{Client, ClientEvent, Framing, Limits, Request};
+///
+/// let mut client = Client::new(Limits::default());
+/// let mut out = Vec::new();
+/// let request = Request { method: "GET", target: "/_ping", framing: Framing::Empty, hijack: false };
+/// client.request(&request, &[b"Host: docker\r\n"], &mut out);
+/// client.end(&mut out);
+/// assert_eq!(out, b"GET /_ping HTTP/1.1\r\nHost: docker\r\n\r\n");
+///
+/// let input = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nOK";
+/// let (taken, event) = client.receive(input).unwrap();
+/// assert!(matches!(event, Some(ClientEvent::Response(head)) if head.status() == 200));
+/// let (_, event) = client.receive(&input[taken..]).unwrap();
+/// assert_eq!(event, Some(ClientEvent::Body(b"OK")));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Client {
+    limits: Limits,
+    halves: Halves,
+    scanner: Scanner,
+    body: BodyDecoder,
+    sending: BodyEncoder,
+    head_only: bool,
+    hijack: bool,
+    keep_alive: bool,
+}
+
+/// A request to send.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Request<'a> {
+    /// The method.
+    pub method: &'a str,
+    /// The request target, as it is to stand in the request line.
+    pub target: &'a str,
+    /// How the body is delimited; [`Framing::UntilClose`] is read as no body.
+    pub framing: Framing,
+    /// Whether a 200 that announces no length hands the connection over, as `attach` and `exec` do: then what
+    /// follows is a raw stream in both directions, not a body until close.
+    pub hijack: bool,
+}
+
+/// What has come from a server.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ClientEvent<'a> {
+    /// A head that is not the final one: 1xx other than 101.
+    Informational(ResponseHead),
+    /// The head of the response.
+    Response(ResponseHead),
+    /// A piece of its body, never empty.
+    Body(&'a [u8]),
+    /// The response is complete; comes after every [`ClientEvent::Response`] that does not leave HTTP.
+    End,
+    /// Bytes of a hijacked or upgraded connection, never empty.
+    Raw(&'a [u8]),
+}
+
+impl Client {
+    /// The state of a connection that was just opened.
+    #[must_use]
+    pub const fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            halves: Halves::FRESH,
+            scanner: Scanner::START,
+            body: BodyDecoder::new(Framing::Empty),
+            sending: BodyEncoder::new(Framing::Empty),
+            head_only: false,
+            hijack: false,
+            keep_alive: true,
+        }
+    }
+
+    /// Where both halves stand.
+    #[must_use]
+    pub const fn halves(&self) -> Halves {
+        self.halves
+    }
+
+    /// Writes the head of a request. `headers` are whole header lines with their line ends, without those that delimit
+    /// the body: these are added.
+    ///
+    /// Returns false, and writes nothing, if the connection is not between two exchanges.
+    pub fn request(&mut self, request: &Request<'_>, headers: &[&[u8]], out: &mut Vec<u8>) -> bool {
+        if !self.halves.step(Step::RequestHead) {
+            return false;
+        }
+        out.extend_from_slice(request.method.as_bytes());
+        out.push(b' ');
+        out.extend_from_slice(request.target.as_bytes());
+        out.extend_from_slice(b" HTTP/1.1\r\n");
+        for lines in headers {
+            out.extend_from_slice(lines);
+        }
+        encode::framing_header(request.framing, out);
+        out.extend_from_slice(b"\r\n");
+        self.sending = match request.framing {
+            Framing::UntilClose => BodyEncoder::Nothing,
+            framing => BodyEncoder::new(framing),
+        };
+        self.head_only = request.method == "HEAD";
+        self.hijack = request.hijack;
+        true
+    }
+
+    /// Writes what stands before `length` bytes of the request's body, and returns what has to stand behind them. `None`:
+    /// they must not be sent.
+    pub fn frame(&mut self, length: usize, out: &mut Vec<u8>) -> Option<&'static [u8]> {
+        match self.halves.request {
+            Half::Body => self.sending.frame(length, out),
+            Half::Raw => Some(b""),
+            _ => None,
+        }
+    }
+
+    /// Writes a piece of the request's body, or of the raw stream.
+    pub fn write(&mut self, data: &[u8], out: &mut Vec<u8>) {
+        if let Some(behind) = self.frame(data.len(), out) {
+            out.extend_from_slice(data);
+            out.extend_from_slice(behind);
+        }
+    }
+
+    /// Ends the request's body. Returns false if it is shorter than its head said.
+    pub fn end(&mut self, out: &mut Vec<u8>) -> bool {
+        let Some(end) = self.sending.end() else { return false };
+        if !self.halves.step(Step::RequestEnd) {
+            return false;
+        }
+        out.extend_from_slice(end);
+        true
+    }
+
+    /// Notes that this end has shut its sending side down.
+    pub const fn shutdown(&mut self) {
+        self.halves.step(Step::RequestEof);
+        self.keep_alive = false;
+    }
+
+    /// Reads on: how many bytes of `input` were taken, and the next event if they hold one.
+    ///
+    /// # Errors
+    ///
+    /// The response is malformed, or comes without a request: close, and trust nothing of it.
+    pub fn receive<'a>(
+        &mut self,
+        input: &'a [u8],
+    ) -> Result<(usize, Option<ClientEvent<'a>>), Error> {
+        match self.halves.response {
+            Half::Idle if input.is_empty() => Ok((0, None)),
+            Half::Idle => self.head(input),
+            Half::Body => self.body(input),
+            Half::Raw if input.is_empty() => Ok((0, None)),
+            Half::Raw => Ok((input.len(), Some(ClientEvent::Raw(input)))),
+            Half::Done | Half::Closed => Ok((0, None)),
+        }
+    }
+
+    fn head<'a>(&mut self, input: &'a [u8]) -> Result<(usize, Option<ClientEvent<'a>>), Error> {
+        if self.halves.after(Step::ResponseHead).is_none() {
+            // Nobody asked.
+            return Err(Error::StartLine);
+        }
+        let Some((length, head, meaning)) =
+            parse::response(input, &mut self.scanner, &self.limits)?
+        else {
+            return Ok((0, None));
+        };
+        self.scanner = Scanner::START;
+        let status = head.status();
+        if (100..200).contains(&status) && status != 101 {
+            return Ok((length, Some(ClientEvent::Informational(head))));
+        }
+        let bare = status == 200 && meaning.framing == Framing::UntilClose;
+        if status == 101 || (self.hijack && bare) {
+            self.halves.step(Step::Switch);
+            self.keep_alive = false;
+        } else {
+            self.halves.step(Step::ResponseHead);
+            let framing = match status {
+                204 | 304 => Framing::Empty,
+                _ if self.head_only => Framing::Empty,
+                _ => meaning.framing,
+            };
+            self.body = BodyDecoder::new(framing);
+            self.keep_alive &= meaning.keep_alive && framing != Framing::UntilClose;
+        }
+        Ok((length, Some(ClientEvent::Response(head))))
+    }
+
+    fn body<'a>(&mut self, input: &'a [u8]) -> Result<(usize, Option<ClientEvent<'a>>), Error> {
+        let (taken, piece) = self.body.next(input)?;
+        Ok(match piece {
+            Piece::NeedsMore => (taken, None),
+            Piece::Data(data) => (taken, Some(ClientEvent::Body(data))),
+            Piece::End => {
+                self.halves.step(Step::ResponseEnd);
+                (taken, Some(ClientEvent::End))
+            }
+        })
+    }
+
+    /// The server has shut its sending side down.
+    ///
+    /// Returns [`ClientEvent::End`] where that is the end of a response or of a raw stream, `None` if nothing was under way.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Truncated`]: a response was owed, or its body was not complete. It must not be passed on as if it were.
+    pub fn eof(&mut self) -> Result<Option<ClientEvent<'static>>, Error> {
+        self.keep_alive = false;
+        match self.halves {
+            Halves { response: Half::Raw, .. } => {
+                self.halves.step(Step::ResponseEnd);
+                Ok(Some(ClientEvent::End))
+            }
+            Halves { response: Half::Body, .. } if self.body.ends_with_input() => {
+                self.halves.step(Step::ResponseEnd);
+                Ok(Some(ClientEvent::End))
+            }
+            Halves { response: Half::Body, .. } => Err(Error::Truncated),
+            Halves { response: Half::Idle, request } if !matches!(request, Half::Idle) => {
+                Err(Error::Truncated)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Makes the connection ready for another exchange, if both messages are complete and both ends keep it; returns
+    /// whether it is.
+    pub const fn reuse(&mut self) -> bool {
+        let reusable = self.keep_alive
+            && matches!(self.halves, Halves { request: Half::Done, response: Half::Done });
+        reusable && self.halves.step(Step::Next)
+    }
+}
