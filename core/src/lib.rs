@@ -4,6 +4,7 @@
 
 extern crate alloc;
 
+pub mod address;
 pub mod docker;
 pub mod http1;
 mod id;
