@@ -285,9 +285,8 @@ impl Driver {
             Ok(id) => id,
             Err(refusal) => return log::warn!("refuses {}: {refusal}", stream.peer()),
         };
-        let watched = stream
-            .set_nonblocking(true)
-            .and_then(|()| self.epoll.add(&stream, token(id), WATCH));
+        let watched =
+            stream.set_nonblocking(true).and_then(|()| self.epoll.add(&stream, token(id), WATCH));
         if self.sockets.len() <= id.slot() {
             self.sockets.resize_with(id.slot() + 1, || None);
         }

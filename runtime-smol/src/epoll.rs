@@ -30,13 +30,22 @@ impl Epoll {
         Ok(epoll::add(self.fd.get_ref(), source, EventData::new_u64(token), flags)?)
     }
 
-    pub(crate) fn modify(&self, source: &impl AsFd, token: u64, flags: EventFlags) -> io::Result<()> {
+    pub(crate) fn modify(
+        &self,
+        source: &impl AsFd,
+        token: u64,
+        flags: EventFlags,
+    ) -> io::Result<()> {
         Ok(epoll::modify(self.fd.get_ref(), source, EventData::new_u64(token), flags)?)
     }
 
     /// The events that are there, without waiting.
     pub(crate) fn take<'a>(&self, room: &'a mut Events) -> io::Result<&'a mut [Event]> {
-        match epoll::wait(self.fd.get_ref(), &mut room[..], Some(&Timespec { tv_sec: 0, tv_nsec: 0 })) {
+        match epoll::wait(
+            self.fd.get_ref(),
+            &mut room[..],
+            Some(&Timespec { tv_sec: 0, tv_nsec: 0 }),
+        ) {
             Ok((events, _)) => Ok(events),
             Err(rustix::io::Errno::INTR) => Ok(&mut []),
             Err(error) => Err(error.into()),

@@ -136,14 +136,14 @@ impl Connection {
     /// Writes what goes without waiting. The rest is for a thread that may wait; it tells the node when all is written.
     ///
     /// Returns what there is to tell the node now.
-    pub(crate) fn write(self: &Arc<Self>, shared: &Arc<Shared>, bytes: &[u8]) -> Option<Input<'static>> {
+    pub(crate) fn write(
+        self: &Arc<Self>,
+        shared: &Arc<Shared>,
+        bytes: &[u8],
+    ) -> Option<Input<'static>> {
         let mut written = 0;
         while written < bytes.len() {
-            match rustix::net::send(
-                &self.stream,
-                &bytes[written..],
-                SEND,
-            ) {
+            match rustix::net::send(&self.stream, &bytes[written..], SEND) {
                 Ok(more) => written += more,
                 Err(rustix::io::Errno::INTR) => {}
                 Err(rustix::io::Errno::AGAIN) => {
@@ -155,7 +155,11 @@ impl Connection {
         Some(Input::Done(self.id))
     }
 
-    fn write_elsewhere(self: &Arc<Self>, shared: &Arc<Shared>, rest: Vec<u8>) -> Option<Input<'static>> {
+    fn write_elsewhere(
+        self: &Arc<Self>,
+        shared: &Arc<Shared>,
+        rest: Vec<u8>,
+    ) -> Option<Input<'static>> {
         let writer = {
             let (connection, shared) = (Arc::clone(self), Arc::clone(shared));
             move || {

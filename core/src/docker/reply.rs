@@ -105,7 +105,9 @@ impl Replies {
                 }
                 return;
             }
-            Reply::Hijack | Reply::Upgrade | Reply::Empty => (in_one_piece(length.unwrap_or(0)), &b""[..]),
+            Reply::Hijack | Reply::Upgrade | Reply::Empty => {
+                (in_one_piece(length.unwrap_or(0)), &b""[..])
+            }
             Reply::Json => (length.map_or(Framing::Chunked, in_one_piece), JSON),
             Reply::Text if server.is_head() => (Framing::Length(0), TEXT),
             Reply::Text => (length.map_or(Framing::Chunked, in_one_piece), TEXT),
@@ -152,7 +154,13 @@ impl Replies {
         let Some(request) = job.request() else { return };
         let head = request.head();
         if head.method() == "OPTIONS" {
-            return self.whole(server, 200, &[&self.engine, &self.experimental, &self.date], b"", out);
+            return self.whole(
+                server,
+                200,
+                &[&self.engine, &self.experimental, &self.date],
+                b"",
+                out,
+            );
         }
         match unmatched::answer(head.method(), head.target(), &self.profile) {
             Unmatched::Redirect(target) => {
@@ -189,7 +197,13 @@ impl Replies {
     fn error(&self, server: &mut Server, status: u16, message: &str, out: &mut Vec<u8>) {
         let body = if status == 304 { String::new() } else { json_message(message) };
         let headers = [&self.engine[..], &self.experimental, JSON, &self.date];
-        self.whole(server, status, if status == 304 { &headers[..2] } else { &headers }, body.as_bytes(), out);
+        self.whole(
+            server,
+            status,
+            if status == 304 { &headers[..2] } else { &headers },
+            body.as_bytes(),
+            out,
+        );
     }
 
     fn respond(
@@ -204,7 +218,14 @@ impl Replies {
         server.respond(status, framing, &headers, out);
     }
 
-    fn whole(&self, server: &mut Server, status: u16, headers: &[&[u8]], body: &[u8], out: &mut Vec<u8>) {
+    fn whole(
+        &self,
+        server: &mut Server,
+        status: u16,
+        headers: &[&[u8]],
+        body: &[u8],
+        out: &mut Vec<u8>,
+    ) {
         if server.respond(status, Framing::Length(body.len() as u64), headers, out) {
             server.write(body, out);
             server.end(out);

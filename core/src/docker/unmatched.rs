@@ -1,8 +1,8 @@
 //! What dockerd answers to a request that none of its routes takes.
 
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use alloc::format;
 
 use super::profile::Profile;
 use super::routes;
@@ -20,12 +20,15 @@ pub(super) enum Unmatched {
 }
 
 pub(super) fn answer(method: &str, target: &str, profile: &Profile) -> Unmatched {
-    let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
+    let (path, query) =
+        target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
     if !path.starts_with('/') {
         return Unmatched::NotFound;
     }
     if let Some(clean) = cleaned(path) {
-        return Unmatched::Redirect(query.map_or(clean.clone(), |query| format!("{clean}?{query}")));
+        return Unmatched::Redirect(
+            query.map_or(clean.clone(), |query| format!("{clean}?{query}")),
+        );
     }
     let Some((text, rest)) = versioned(path) else { return Unmatched::NotFound };
     // Neither a version on offer whose API lacks this path, nor a path that no version has.
@@ -126,7 +129,9 @@ mod tests {
         assert_eq!(message("/v1.11/info"), too_old);
         assert!(message("/v1/info").starts_with("client version 1 is too old."));
         assert!(!message("/v1.23/info").ends_with("(text)"));
-        for target in ["/v1.99/nowhere", "/v1.41/nowhere", "/vx/info", "/nowhere", "*", "/v1.25/info/"] {
+        for target in
+            ["/v1.99/nowhere", "/v1.41/nowhere", "/vx/info", "/nowhere", "*", "/v1.25/info/"]
+        {
             assert_eq!(message(target), "NotFound", "{target}");
         }
     }

@@ -184,7 +184,9 @@ impl Job {
     #[must_use]
     pub fn is_endless(&self) -> bool {
         self.request().is_some_and(|request| {
-            request.route.is_some_and(|route| route.is_endless(routes::query(request.head.target())))
+            request
+                .route
+                .is_some_and(|route| route.is_endless(routes::query(request.head.target())))
         })
     }
 }

@@ -34,7 +34,7 @@ mod stream;
 
 pub use clock::Clock;
 pub use daemon::daemon;
-pub use listen::{ListenError, Listener, listen};
+pub use listen::{ListenError, Listener, concerns_one_connection, listen};
 pub use logging::print_log;
 pub use server::{BuildError, Server, ServerBuilder};
 pub use stop::{Stopped, Stopper, stopper};

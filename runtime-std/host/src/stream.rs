@@ -41,6 +41,16 @@ impl Stream {
         }
     }
 
+    /// Makes the peer see a reset (RST) rather than an end when the stream is closed, and drops what is unsent. A unix
+    /// socket knows no reset; its peer sees an end.
+    pub fn reset_on_close(&self) {
+        if let Self::Tcp(stream) = self {
+            // It fails only for a connection that is over, which needs no reset.
+            let _ =
+                rustix::net::sockopt::set_socket_linger(stream, Some(std::time::Duration::ZERO));
+        }
+    }
+
     /// Who is at the other end, for a log: `127.0.0.1:41234`, or `unix` for a unix socket, whose clients have no address.
     #[must_use]
     pub fn peer(&self) -> Peer<'_> {
