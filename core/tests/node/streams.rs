@@ -111,7 +111,7 @@ fn a_client_that_does_not_read_slows_its_job_and_nobody_else() {
     let (_, body) = text.split_once("\r\n\r\n").unwrap();
     assert_eq!(body.matches('x').count(), 10_000_000);
     assert!(text.ends_with("\r\n0\r\n\r\n"));
-    assert!(world.told().iter().all(|line| line == "writable"));
+    assert!(world.told().iter().filter(|line| *line == "writable").count() > 100);
 }
 
 #[test]
