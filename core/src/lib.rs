@@ -4,6 +4,7 @@
 
 extern crate alloc;
 
+pub mod backend;
 pub mod docker;
 pub mod http1;
 mod id;
