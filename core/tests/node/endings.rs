@@ -10,7 +10,10 @@ use super::harness::World;
 fn a_request_that_is_complete_is_answered_after_the_half_close() {
     let mut world = World::new();
     let id = world.connect();
-    world.send(id, b"POST /containers/x/restart HTTP/1.1\r\nHost:\r\n\r\nGET /_ping HTTP/1.1\r\nHost:\r\n\r\n");
+    world.send(
+        id,
+        b"POST /containers/x/restart HTTP/1.1\r\nHost:\r\n\r\nGET /_ping HTTP/1.1\r\nHost:\r\n\r\n",
+    );
     world.half_close(id);
     assert_eq!(world.text(id), "");
     world.pass(Duration::from_secs(1));
@@ -34,7 +37,10 @@ fn an_endless_stream_ends_cleanly_at_the_half_close() {
     let id = world.connect();
     world.send(id, b"POST /containers/x/wait HTTP/1.1\r\nHost:\r\n\r\n");
     let text = world.text(id);
-    assert!(text.starts_with("HTTP/1.1 200 OK\r\n") && text.ends_with("\r\n\r\n"), "its head comes first");
+    assert!(
+        text.starts_with("HTTP/1.1 200 OK\r\n") && text.ends_with("\r\n\r\n"),
+        "its head comes first"
+    );
     world.half_close(id);
     assert_eq!(world.text(id), "12\r\n{\"StatusCode\":-1}\n\r\n0\r\n\r\n");
 }
@@ -85,7 +91,9 @@ fn what_is_refused_is_answered_and_nothing_behind_it_is_read() {
           0\r\n\r\nGET /info HTTP/1.1\r\nHost:\r\n\r\n",
     );
     let text = world.text(id);
-    assert!(text.starts_with("HTTP/1.1 400 Bad Request\r\n") && text.contains("Connection: close\r\n"));
+    assert!(
+        text.starts_with("HTTP/1.1 400 Bad Request\r\n") && text.contains("Connection: close\r\n")
+    );
     assert!(world.peer(id).shutdown && world.told().is_empty());
     world.send(id, b"GET /info HTTP/1.1\r\nHost:\r\n\r\n");
     assert!(world.told().is_empty());
@@ -97,7 +105,10 @@ fn what_is_refused_is_answered_and_nothing_behind_it_is_read() {
 fn a_malformed_body_ends_the_request_it_belongs_to() {
     let mut world = World::new();
     let id = world.connect();
-    world.send(id, b"POST /build HTTP/1.1\r\nHost:\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\nzz\r\n");
+    world.send(
+        id,
+        b"POST /build HTTP/1.1\r\nHost:\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\nzz\r\n",
+    );
     assert!(world.text(id).starts_with("HTTP/1.1 400 "));
     assert_eq!(world.told()[1..], ["stdin 2", "cancelled: the client is gone"]);
 }
@@ -149,7 +160,10 @@ fn inputs_for_a_connection_that_is_gone_do_nothing() {
     world.vanish(old);
     let new = world.connect();
     assert_eq!((old.slot(), new.slot()), (0, 0));
-    world.node.handle(world.now, libswarm::node::Input::Received(old, b"GET /info HTTP/1.1\r\nHost:\r\n\r\n"));
+    world.node.handle(
+        world.now,
+        libswarm::node::Input::Received(old, b"GET /info HTTP/1.1\r\nHost:\r\n\r\n"),
+    );
     world.node.handle(world.now, libswarm::node::Input::Broken(old));
     world.node.handle(world.now, libswarm::node::Input::Done(old));
     assert!(world.told().is_empty());

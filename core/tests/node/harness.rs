@@ -41,7 +41,8 @@ impl World {
     pub fn with(config: Config) -> Self {
         let journal = Journal::default();
         let mut engine = Engine::new(1);
-        engine.push("test", Box::new(Test { journal: Arc::clone(&journal), left: BTreeMap::new() }));
+        engine
+            .push("test", Box::new(Test { journal: Arc::clone(&journal), left: BTreeMap::new() }));
         Self {
             node: Node::new(config, engine),
             now: Instant::ZERO,

@@ -52,7 +52,10 @@ fn a_body_that_has_to_fit_in_memory_is_bounded() {
     world.send(id, b"POST /containers/create HTTP/1.1\r\nHost:\r\nContent-Length: 200000\r\n\r\n");
     world.send(id, &vec![b' '; 200_000]);
     let text = world.text(id);
-    assert!(text.starts_with("HTTP/1.1 413 ") && text.contains("larger than 100000 bytes"), "{text}");
+    assert!(
+        text.starts_with("HTTP/1.1 413 ") && text.contains("larger than 100000 bytes"),
+        "{text}"
+    );
     assert!(world.told().contains(&"cancelled: the client is gone".to_owned()));
 }
 

@@ -19,7 +19,10 @@ fn a_ping_has_the_engine_s_headers() {
         assert!(answer.contains(line), "{line:?} in {answer}");
     }
     let head = world.ask("HEAD /_ping HTTP/1.1\r\nHost: docker\r\n\r\n");
-    assert!(head.contains("\r\nApi-Version: 1.55\r\n") && head.ends_with("\r\nContent-Length: 0\r\n\r\n"));
+    assert!(
+        head.contains("\r\nApi-Version: 1.55\r\n")
+            && head.ends_with("\r\nContent-Length: 0\r\n\r\n")
+    );
 }
 
 #[test]
@@ -32,7 +35,8 @@ fn pipelined_requests_are_answered_in_order() {
           GET /info HTTP/1.1\r\nHost:\r\n\r\nGET /_ping HTTP/1.1\r\nHost:\r\n\r\n",
     );
     let text = world.text(id);
-    let places: Vec<_> = ["yyy", "\"Name\"", "\r\n\r\nOK"].map(|part| text.find(part).unwrap()).into();
+    let places: Vec<_> =
+        ["yyy", "\"Name\"", "\r\n\r\nOK"].map(|part| text.find(part).unwrap()).into();
     assert!(places.is_sorted(), "{text}");
     assert_eq!(text.matches("HTTP/1.1 200 OK").count(), 3);
     assert_eq!(world.peer(id).closed, None);
@@ -41,8 +45,11 @@ fn pipelined_requests_are_answered_in_order() {
 #[test]
 fn a_long_answer_is_one_chunk_and_a_short_one_has_a_length() {
     let mut world = World::new();
-    for (length, chunked) in [(2048, false), (2049, true), (16_384, true), (16_385, true), (1_000_000, true)] {
-        let answer = world.ask(&format!("GET /containers/json?limit={length} HTTP/1.1\r\nHost:\r\n\r\n"));
+    for (length, chunked) in
+        [(2048, false), (2049, true), (16_384, true), (16_385, true), (1_000_000, true)]
+    {
+        let answer =
+            world.ask(&format!("GET /containers/json?limit={length} HTTP/1.1\r\nHost:\r\n\r\n"));
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
         assert_eq!(head.contains("Transfer-Encoding: chunked"), chunked, "{length}: {head}");
         if chunked {
@@ -67,7 +74,9 @@ fn failures_have_the_engine_s_form() {
     assert!(!answer.contains("Content-Length") && !answer.contains("Content-Type"), "{answer}");
 
     let answer = world.ask("POST /containers/x/stop HTTP/1.1\r\nHost:\r\n\r\n");
-    assert!(answer.starts_with("HTTP/1.1 204 No Content\r\n") && !answer.contains("Content-Length"));
+    assert!(
+        answer.starts_with("HTTP/1.1 204 No Content\r\n") && !answer.contains("Content-Length")
+    );
 }
 
 #[test]
@@ -85,13 +94,19 @@ fn what_nobody_handles_says_so() {
     }
     let answer = world.ask("GET /v1.99/info HTTP/1.1\r\nHost:\r\n\r\n");
     assert!(answer.starts_with("HTTP/1.1 400 Bad Request\r\nApi-Version: 1.55\r\n"), "{answer}");
-    assert!(answer.contains("client version 1.99 is too new. Maximum supported API version is 1.55"));
+    assert!(
+        answer.contains("client version 1.99 is too new. Maximum supported API version is 1.55")
+    );
     assert!(!answer.contains("Docker-Experimental"));
     let answer = world.ask("GET /v1.11/info HTTP/1.1\r\nHost:\r\n\r\n");
     assert!(answer.contains("text/plain") && answer.contains("client version 1.11 is too old"));
     let answer = world.ask("GET //v1.41/info?a=b HTTP/1.1\r\nHost:\r\n\r\n");
-    assert!(answer.starts_with("HTTP/1.1 301 ") && answer.contains("\r\nLocation: /v1.41/info?a=b\r\n"));
-    assert!(world.ask("OPTIONS /info HTTP/1.1\r\nHost:\r\n\r\n").starts_with("HTTP/1.1 200 OK\r\n"));
+    assert!(
+        answer.starts_with("HTTP/1.1 301 ") && answer.contains("\r\nLocation: /v1.41/info?a=b\r\n")
+    );
+    assert!(
+        world.ask("OPTIONS /info HTTP/1.1\r\nHost:\r\n\r\n").starts_with("HTTP/1.1 200 OK\r\n")
+    );
     assert!(world.told().iter().any(|line| line == "start http(\"GET\", \"/v1.99/info\")"));
 }
 
@@ -118,7 +133,10 @@ fn a_body_is_asked_for_before_it_is_read() {
     assert_eq!(world.text(id), "HTTP/1.1 100 Continue\r\n\r\n");
     world.send(id, b"{}\r\n");
     let text = world.text(id);
-    assert!(text.starts_with("HTTP/1.1 201 Created\r\n") && text.ends_with("\r\n\r\n{}\r\n"), "{text}");
+    assert!(
+        text.starts_with("HTTP/1.1 201 Created\r\n") && text.ends_with("\r\n\r\n{}\r\n"),
+        "{text}"
+    );
     assert_eq!(world.peer(id).closed, None);
 
     // Nobody wants this body, so nobody says 100; where the next request would begin is not known.
@@ -136,5 +154,7 @@ fn an_answer_without_data_keeps_its_status() {
     let id = world.connect();
     world.send(id, b"POST /containers/create HTTP/1.1\r\nHost:\r\n\r\n");
     let text = world.text(id);
-    assert!(text.starts_with("HTTP/1.1 201 Created\r\n") && text.ends_with("Content-Length: 0\r\n\r\n"));
+    assert!(
+        text.starts_with("HTTP/1.1 201 Created\r\n") && text.ends_with("Content-Length: 0\r\n\r\n")
+    );
 }

@@ -37,7 +37,10 @@ fn stdin_that_comes_with_the_head_is_not_lost() {
 fn without_an_upgrade_a_hijack_is_a_bare_200() {
     let mut world = World::new();
     let id = world.connect();
-    world.send(id, b"POST /v1.41/containers/web/attach HTTP/1.1\r\nHost:\r\nContent-Length: 2\r\n\r\n{}raw");
+    world.send(
+        id,
+        b"POST /v1.41/containers/web/attach HTTP/1.1\r\nHost:\r\nContent-Length: 2\r\n\r\n{}raw",
+    );
     let text = world.text(id);
     let head = "HTTP/1.1 200 OK\r\nContent-Type: application/vnd.docker.raw-stream\r\n\r\n";
     assert!(text.starts_with(head), "{text}");
@@ -82,7 +85,10 @@ fn an_attach_that_fails_is_answered_on_the_hijacked_connection() {
 fn a_chunked_body_reaches_the_job_without_its_framing() {
     let mut world = World::new();
     let id = world.connect();
-    world.send(id, b"POST /build HTTP/1.1\r\nHost:\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
+    world.send(
+        id,
+        b"POST /build HTTP/1.1\r\nHost:\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
+    );
     world.send(id, b"3;x=y\r\nabc\r\n0\r\nTrailer: x\r\n\r\nGET /_ping HTTP/1.1\r\nHost:\r\n\r\n");
     assert_eq!(world.told(), ["start build()", "stdin 5", "stdin 3", "stdin end", "start ping()"]);
     assert!(world.text(id).ends_with("OK"));
@@ -133,7 +139,10 @@ fn input_that_no_job_wants_is_not_read_without_bound() {
     let mut world = World::new();
     let id = world.connect();
     // This job never reads, and takes a second.
-    world.send(id, b"POST /containers/x/restart HTTP/1.1\r\nHost:\r\nContent-Length: 100000000\r\n\r\n");
+    world.send(
+        id,
+        b"POST /containers/x/restart HTTP/1.1\r\nHost:\r\nContent-Length: 100000000\r\n\r\n",
+    );
     let taken = world.send(id, &vec![b'z'; 1_000_000]);
     assert!(taken <= 96 * 1024, "{taken}");
     world.pass(Duration::from_secs(1));

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 
 use super::Debug;
 use crate::JobId;
+use crate::docker::version::ApiVersion;
 use crate::http1::{Limits, Server, ServerEvent};
 use crate::job::{Backend, Cancel, Cx, Engine, Event, Job, Log, Status};
 use crate::time::Instant;
@@ -34,7 +35,7 @@ fn request(line: &str, headers: &[(&str, &str)]) -> Job {
     head.push_str("\r\n");
     let (_, event) = Server::new(Limits::default()).receive(head.as_bytes()).unwrap().clone();
     let Some(ServerEvent::Request(head)) = event else { panic!("{head:?} is no head") };
-    Job::from_request(head)
+    Job::from_request(head, ApiVersion::MIN..=ApiVersion::MAX)
 }
 
 fn engine(words: &[&str], next: bool) -> Engine {
