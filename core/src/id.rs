@@ -12,6 +12,16 @@ pub(crate) struct Key {
     generation: u32,
 }
 
+impl Key {
+    pub(crate) const fn new(slot: u32, generation: u32) -> Self {
+        Self { slot, generation }
+    }
+
+    pub(crate) const fn generation(self) -> u32 {
+        self.generation
+    }
+}
+
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident, $word:literal) => {
         $(#[$doc])*
@@ -70,14 +80,21 @@ impl<T> Slab<T> {
     }
 
     pub(crate) fn insert(&mut self, value: T) -> Key {
+        self.insert_with(|_| value)
+    }
+
+    /// Inserts something that knows its own key.
+    pub(crate) fn insert_with(&mut self, make: impl FnOnce(Key) -> T) -> Key {
         if let Some(slot) = self.free.pop() {
             let entry = &mut self.slots[slot as usize];
-            entry.1 = Some(value);
-            return Key { slot, generation: entry.0 };
+            let key = Key { slot, generation: entry.0 };
+            entry.1 = Some(make(key));
+            return key;
         }
         let slot = u32::try_from(self.slots.len()).expect("fewer than 2^32 entries");
-        self.slots.push((0, Some(value)));
-        Key { slot, generation: 0 }
+        let key = Key { slot, generation: 0 };
+        self.slots.push((0, Some(make(key))));
+        key
     }
 
     pub(crate) fn get(&self, key: Key) -> Option<&T> {

@@ -16,6 +16,9 @@ impl Instant {
     /// The runtime's epoch.
     pub const ZERO: Self = Self(Duration::ZERO);
 
+    /// A moment that never comes.
+    pub const MAX: Self = Self(Duration::MAX);
+
     /// The moment `since_epoch` after the runtime's epoch.
     #[must_use]
     pub const fn new(since_epoch: Duration) -> Self {

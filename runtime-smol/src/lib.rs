@@ -1,1 +1,54 @@
-//! The smol runtime of libswarm.
+//! The smol runtime of libswarm: a [`Node`](libswarm::Node) on one task.
+//!
+//! The task owns the node, its sockets, and an edge-triggered epoll in which each socket is registered once; smol sees
+//! a single source of events, that epoll. So there is no lock, no task and no buffer for each connection, and an idle
+//! connection costs what its socket costs. It runs on Linux; elsewhere `libswarm-std` does.
+//!
+//! [`main`] is the whole daemon with its command line; [`run`] is for a program that has an executor of its own:
+//!
+//! ```no_run
+//! use libswarm::backend::Registry;
+//! use libswarm_host::{ServerBuilder, stopper};
+//!
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let (stopper, stopped) = stopper()?;
+//!     let server = ServerBuilder::new(Registry::standard())
+//!         .listen("unix://docker.sock".parse()?)
+//!         .backend("simulator web db")
+//!         .build(stopped)?;
+//!     std::thread::spawn(move || {
+//!         std::thread::sleep(std::time::Duration::from_secs(60));
+//!         stopper.stop();
+//!     });
+//!     Ok(smol::block_on(libswarm_smol::run(server))?)
+//! }
+//! ```
+
+#[cfg(not(target_os = "linux"))]
+compile_error!("libswarm-smol needs Linux's epoll; libswarm-std has the same daemon on any Unix");
+
+mod driver;
+mod epoll;
+mod socket;
+
+use std::io;
+use std::process::ExitCode;
+
+use libswarm::backend::Registry;
+use libswarm_host::Server;
+
+pub use libswarm_host as host;
+
+/// Runs a server until it is [stopped](libswarm_host::Stopper::stop) and its last connection has ended.
+///
+/// # Errors
+///
+/// The operating system refuses an epoll, or waiting for it fails. What goes wrong with single connections ends these.
+pub async fn run(server: Server) -> io::Result<()> {
+    driver::Driver::new(server)?.run().await
+}
+
+/// The whole of `swarmd`: its command line, with the backends of `registry`, and this runtime.
+pub fn main(registry: Registry) -> ExitCode {
+    libswarm_host::daemon("smol", registry, |server| smol::block_on(run(server)))
+}

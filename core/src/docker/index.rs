@@ -1,21 +1,16 @@
 //! The table, arranged at compile time so that a look-up sees only the few rows that may match.
 //!
-//! The first four letters of a path and the method choose a bucket; within it the last four bytes
-//! of the path rule out nearly every other row before any text is compared.
+//! The method, the first letters of a path and its last bytes choose a bucket of rows. Rows that
+//! end with a parameter have no last bytes of their own: they are in the buckets of zero.
 
 use memchr::memchr;
 
 use super::routes::{Params, Route};
 use super::table::ROUTES;
-use super::version::ApiVersion;
 
-/// The length of the bytes that choose a bucket, and of those that rule rows out.
+/// How many of a path's first letters, and of its last bytes, choose a bucket.
 const WORD: usize = 4;
-const BUCKETS: usize = 128;
-
-/// A factor that gives every method of every group of paths a bucket of its own. Any odd factor is
-/// correct; a test tells when a new row needs another one, and random ones soon hit.
-const SPREAD: u32 = 0x1624_30C3;
+const BUCKETS: usize = 256;
 
 static INDEX: Index = Index::new();
 
@@ -32,45 +27,38 @@ struct Shape {
     route: u8,
     method: u8,
     form: Form,
-    /// What the path's last bytes are under `mask`.
+    /// What the path's last bytes are; zero if the row ends with a parameter.
     tail: u32,
-    /// Zero if the row ends with a parameter.
-    mask: u32,
 }
 
 #[derive(Clone, Copy)]
 enum Form {
     /// Without parameters.
     Literal,
-    /// Each parameter is one segment.
-    Segments,
-    /// The one parameter is all that lies between these many bytes of the row's path and those
-    /// from `suffix` on.
-    Greedy { prefix: u8, suffix: u8 },
+    /// One parameter: all that lies between these many bytes of the row's path and those from
+    /// `suffix` on.
+    One { prefix: u8, suffix: u8, slashes: bool },
+    /// Several parameters, each of one segment.
+    Several,
 }
 
-/// The row for a method and a path that starts at `start` of its target; its parameters.
+/// The row for a method and a path that starts at `start` of its target, and the parameters.
 #[inline]
-pub(super) fn find(
-    method: &str,
-    path: &[u8],
-    start: usize,
-    version: Option<ApiVersion>,
-) -> Option<(&'static Route, Params)> {
+pub(super) fn find(method: &str, path: &[u8], start: usize) -> Option<(&'static Route, Params)> {
     let head = u32::from_le_bytes(*path.get(1..)?.first_chunk::<WORD>()?);
     let tail = u32::from_le_bytes(*path.last_chunk::<WORD>()?);
     let code = code(method)?;
-    let bucket = bucket(code, head);
-    let range = usize::from(INDEX.starts[bucket])..usize::from(INDEX.starts[bucket + 1]);
-    for shape in &INDEX.shapes[range] {
-        if tail & shape.mask != shape.tail || shape.method != code {
-            continue;
-        }
-        let route = &ROUTES[usize::from(shape.route)];
-        if let Some(params) = shape.params(route, path, start) {
-            // A version that lacks the row does not take the request for one of a vaguer row.
-            let exists = version.is_none_or(|version| route.exists_in(version));
-            return exists.then_some((route, params));
+    for tail in [tail, 0] {
+        let bucket = bucket(code, head, tail);
+        let range = usize::from(INDEX.starts[bucket])..usize::from(INDEX.starts[bucket + 1]);
+        for shape in &INDEX.shapes[range] {
+            if shape.tail != tail || shape.method != code {
+                continue;
+            }
+            let route = &ROUTES[usize::from(shape.route)];
+            if let Some(params) = shape.params(route, path, start) {
+                return Some((route, params));
+            }
         }
     }
     None
@@ -81,35 +69,17 @@ impl Shape {
     #[inline]
     fn params(&self, route: &Route, path: &[u8], start: usize) -> Option<Params> {
         let pattern = route.path.as_bytes();
-        let mut params = Params::default();
         match self.form {
-            Form::Literal => (pattern == path).then_some(params),
-            Form::Greedy { prefix, suffix } => {
+            Form::Literal => (pattern == path).then(Params::default),
+            Form::One { prefix, suffix, slashes } => {
                 let (prefix, suffix) = (&pattern[..prefix.into()], &pattern[suffix.into()..]);
                 let param = path.strip_prefix(prefix)?.strip_suffix(suffix)?;
-                if !is_clean(param) {
+                if !is_clean(param, slashes) {
                     return None;
                 }
-                params.push(start + prefix.len(), param.len())?;
-                Some(params)
+                Params::default().with(start + prefix.len(), param.len())
             }
-            Form::Segments => {
-                let mut at = start;
-                let mut segments = path.split(|byte| *byte == b'/');
-                for wanted in pattern.split(|byte| *byte == b'/') {
-                    let segment = segments.next()?;
-                    if wanted.starts_with(b"{") {
-                        if !is_clean(segment) {
-                            return None;
-                        }
-                        params.push(at, segment.len())?;
-                    } else if wanted != segment {
-                        return None;
-                    }
-                    at += segment.len() + 1;
-                }
-                segments.next().is_none().then_some(params)
-            }
+            Form::Several => several(pattern, path, start),
         }
     }
 
@@ -128,31 +98,33 @@ impl Shape {
         assert!(params <= Params::MAX && path.len() < 256);
         let form = match params {
             0 => Form::Literal,
-            1 if is_greedy(path) => Form::Greedy { prefix: open as u8, suffix: close as u8 },
-            _ => Form::Segments,
+            1 => {
+                let slashes = may_hold_slashes(path);
+                Form::One { prefix: open as u8, suffix: close as u8, slashes }
+            }
+            _ => Form::Several,
         };
-        let (tail, mask) = if params > 0 && close == path.len() {
-            (0, 0)
+        let tail = if params > 0 && close == path.len() {
+            0
         } else {
             // What is compared must not reach into a parameter.
             assert!(params == 0 || path.len() - close >= WORD);
-            (word(path, path.len() - WORD), u32::MAX)
+            word(path, path.len() - WORD)
         };
         let Some(method) = code(ROUTES[nth].method) else {
             panic!("a row has a method that code() does not know")
         };
-        Self { route: nth as u8, method, form, tail, mask }
+        Self { route: nth as u8, method, form, tail }
     }
 
-    const RANKS: usize = 4;
+    const RANKS: usize = 3;
 
     /// Rows of a lower rank are tried first: the more of a row is fixed, the lower.
     const fn rank(&self) -> usize {
-        match (self.form, self.mask) {
-            (Form::Literal, _) => 0,
-            (Form::Segments, _) => 1,
-            (Form::Greedy { .. }, u32::MAX) => 2,
-            (Form::Greedy { .. }, _) => 3,
+        match self.form {
+            Form::Literal => 0,
+            Form::Several => 1,
+            Form::One { .. } => 2,
         }
     }
 }
@@ -194,23 +166,45 @@ impl Index {
 
 /// The bucket of a row.
 const fn bucket_of(nth: usize) -> usize {
-    let Route { method, path, .. } = &ROUTES[nth];
-    let Some(code) = code(method) else { panic!("a row has a method that code() does not know") };
-    bucket(code, word(path.as_bytes(), 1))
+    let Shape { method, tail, .. } = Shape::new(nth);
+    bucket(method, word(ROUTES[nth].path.as_bytes(), 1), tail)
 }
 
-/// The bucket of a method and of the bytes that follow a path's first slash.
-const fn bucket(code: u8, head: u32) -> usize {
-    let mixed = (head ^ (code as u32)).wrapping_mul(SPREAD);
-    (mixed >> (32 - BUCKETS.ilog2())) as usize
+/// The bucket of a method, of the bytes that follow a path's first slash and of its last ones.
+///
+/// Any odd factors are correct; these spread the rows well, and a test tells when they no longer do.
+const fn bucket(code: u8, head: u32, tail: u32) -> usize {
+    let mixed = (head ^ (code as u32)).wrapping_mul(0x76D5_35D1) ^ tail.wrapping_mul(0x3177_C5A9);
+    (mixed >> (u32::BITS - BUCKETS.ilog2())) as usize
 }
 
 const fn word(bytes: &[u8], at: usize) -> u32 {
     u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }
 
+/// The parameters of `path`, if each segment is the one of `pattern` or the value of its parameter.
+#[cold]
+fn several(pattern: &[u8], path: &[u8], start: usize) -> Option<Params> {
+    let mut params = Params::default();
+    let mut at = start;
+    let mut segments = path.split(|byte| *byte == b'/');
+    for wanted in pattern.split(|byte| *byte == b'/') {
+        let segment = segments.next()?;
+        if wanted.starts_with(b"{") {
+            if !is_clean(segment, false) {
+                return None;
+            }
+            params = params.with(at, segment.len())?;
+        } else if wanted != segment {
+            return None;
+        }
+        at += segment.len() + 1;
+    }
+    segments.next().is_none().then_some(params)
+}
+
 /// Whether dockerd's router lets this path's parameter hold slashes.
-const fn is_greedy(path: &[u8]) -> bool {
+const fn may_hold_slashes(path: &[u8]) -> bool {
     let groups: [&[u8]; 7] = [
         b"/containers/",
         b"/distribution/",
@@ -234,14 +228,23 @@ const fn is_greedy(path: &[u8]) -> bool {
     false
 }
 
-/// Whether no segment of a parameter is empty or made of dots.
+/// Whether a parameter is one segment, or several if it may be, and none is empty or only dots.
 #[inline]
-fn is_clean(param: &[u8]) -> bool {
-    if memchr(b'/', param).is_none() {
-        !matches!(param, b"" | b"." | b"..")
-    } else {
-        param.split(|byte| *byte == b'/').all(|segment| !matches!(segment, b"" | b"." | b".."))
+fn is_clean(param: &[u8], slashes: bool) -> bool {
+    match memchr(b'/', param) {
+        None => is_name(param),
+        Some(_) => slashes && are_names(param),
     }
+}
+
+#[inline(never)]
+fn are_names(param: &[u8]) -> bool {
+    param.split(|byte| *byte == b'/').all(is_name)
+}
+
+#[inline]
+fn is_name(segment: &[u8]) -> bool {
+    !matches!(segment, b"" | b"." | b"..")
 }
 
 const fn code(method: &str) -> Option<u8> {
@@ -257,7 +260,7 @@ const fn code(method: &str) -> Option<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::{BUCKETS, INDEX, ROUTES, WORD};
+    use super::{BUCKETS, INDEX, ROUTES};
 
     #[test]
     fn the_index_has_each_row_once() {
@@ -268,15 +271,8 @@ mod tests {
     }
 
     #[test]
-    fn a_bucket_has_rows_of_one_method_and_one_group() {
-        for ends in INDEX.starts.windows(2) {
-            let shapes = &INDEX.shapes[ends[0].into()..ends[1].into()];
-            for pair in shapes.windows(2) {
-                let [one, other] =
-                    [pair[0], pair[1]].map(|shape| &ROUTES[usize::from(shape.route)]);
-                assert_eq!(one.method, other.method, "{} and {}", one.path, other.path);
-                assert_eq!(one.path[..=WORD], other.path[..=WORD]);
-            }
-        }
+    fn buckets_are_small() {
+        let fullest = INDEX.starts.windows(2).map(|ends| ends[1] - ends[0]).max();
+        assert!(fullest <= Some(3), "a bucket has {fullest:?} rows: try other factors");
     }
 }

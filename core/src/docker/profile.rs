@@ -1,6 +1,7 @@
 //! What an engine says of itself on every response.
 
 use alloc::borrow::Cow;
+use core::ops::RangeInclusive;
 
 use super::version::ApiVersion;
 
@@ -17,6 +18,14 @@ pub struct Profile {
     pub os_type: Cow<'static, str>,
     /// The value of `Docker-Experimental`.
     pub experimental: bool,
+}
+
+impl Profile {
+    /// The API versions on offer.
+    #[must_use]
+    pub const fn versions(&self) -> RangeInclusive<ApiVersion> {
+        self.min_api_version..=self.api_version
+    }
 }
 
 impl Default for Profile {

@@ -23,6 +23,9 @@ use super::query::{boolean, pairs};
 use super::table::ROUTES;
 use super::version::ApiVersion;
 
+/// What a row without an end lasts to.
+const NEWEST: ApiVersion = ApiVersion::new(u16::MAX, u16::MAX);
+
 /// One operation of the API: a row of the table.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Route {
@@ -47,7 +50,7 @@ pub struct Route {
 impl Route {
     /// Whether `version` of the API has this operation.
     pub fn exists_in(&self, version: ApiVersion) -> bool {
-        self.since <= version && self.until.is_none_or(|until| version <= until)
+        version.is_within(self.since, self.until.unwrap_or(NEWEST))
     }
 
     /// Whether the answer to this query goes on until the client has enough of it.
@@ -136,6 +139,16 @@ pub enum Prefix {
     Version(ApiVersion),
 }
 
+impl Prefix {
+    /// Whether a path that begins so can mean this row.
+    fn has(self, route: &Route) -> bool {
+        match self {
+            Self::None => true,
+            Self::Version(version) => route.exists_in(version),
+        }
+    }
+}
+
 /// Where the parameters of a path are, in the bytes of the request target, still encoded.
 ///
 /// The span of a parameter is never empty, and always a valid range of the target.
@@ -170,12 +183,13 @@ impl Params {
         (0..self.len()).filter_map(|nth| self.get(nth))
     }
 
-    /// Adds a span; `None` if it does not fit.
-    pub(super) fn push(&mut self, start: usize, length: usize) -> Option<()> {
-        let free = self.len();
-        *self.spans.get_mut(free)? = (start.try_into().ok()?, length.try_into().ok()?);
+    /// These and one more; `None` if it does not fit.
+    #[inline]
+    pub(super) fn with(mut self, start: usize, length: usize) -> Option<Self> {
+        let free = self.spans.get_mut(usize::from(self.len))?;
+        *free = (start.try_into().ok()?, length.try_into().ok()?);
         self.len += 1;
-        Some(())
+        Some(self)
     }
 }
 
@@ -196,28 +210,26 @@ pub fn table() -> &'static [Route] {
 /// not found, and neither is one with a trailing slash: dockerd hands none of these to a handler
 /// but redirects to the clean path. A parameter that decodes to dots is left to the caller.
 pub fn lookup(method: &str, target: &str) -> Matched {
-    let mut matched = Matched { route: None, version: Prefix::None, params: Params::default() };
-    let Some((mut start, path)) = path(target) else {
-        return matched;
+    let nothing = |version| Matched { route: None, version, params: Params::default() };
+    let Some((mut start, mut path)) = path(target.as_bytes()) else {
+        return nothing(Prefix::None);
     };
-    let mut path = path.as_bytes();
-    let mut version = None;
-    if let Some(numbers) = path.strip_prefix(b"/v")
-        && let Some((prefix, length)) = ApiVersion::leading(numbers)
-        && numbers.get(length) == Some(&b'/')
-    {
-        matched.version = Prefix::Version(prefix);
-        if !prefix.is_served() {
-            return matched;
+    let mut prefix = Prefix::None;
+    if let Some((version, length)) = ApiVersion::prefix(path) {
+        prefix = Prefix::Version(version);
+        if !version.is_served() {
+            return nothing(prefix);
         }
-        version = Some(prefix);
-        start += 2 + length;
-        path = &numbers[length..];
+        start += length;
+        path = &path[length..];
     }
-    if let Some((route, params)) = index::find(method, path, start, version) {
-        (matched.route, matched.params) = (Some(route), params);
+    match index::find(method, path, start) {
+        Some((route, params)) if prefix.has(route) => {
+            Matched { route: Some(route), version: prefix, params }
+        }
+        // A version that lacks the row does not take the request for one of a vaguer row.
+        _ => nothing(prefix),
     }
-    matched
 }
 
 /// The query of a request target: what follows the first `?`.
@@ -227,21 +239,22 @@ pub fn query(target: &str) -> Option<&str> {
 
 /// The path of a request target, without the query, and where it starts.
 #[inline]
-fn path(target: &str) -> Option<(usize, &str)> {
-    let start = if target.starts_with('/') { 0 } else { authority_end(target)? };
+fn path(target: &[u8]) -> Option<(usize, &[u8])> {
+    let start = if target.starts_with(b"/") { 0 } else { authority_end(target)? };
     let rest = &target[start..];
-    Some((start, &rest[..memchr(b'?', rest.as_bytes()).unwrap_or(rest.len())]))
+    Some((start, &rest[..memchr(b'?', rest).unwrap_or(rest.len())]))
 }
 
 /// Where the authority of a target in absolute form ends. RFC 9110 section 4.2.1: its host is not
 /// empty.
 #[cold]
-fn authority_end(target: &str) -> Option<usize> {
-    let (scheme, rest) = target.split_once("://")?;
-    if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
+fn authority_end(target: &[u8]) -> Option<usize> {
+    let (scheme, rest) = target.split_at_checked(memchr(b':', target)?)?;
+    if !scheme.eq_ignore_ascii_case(b"http") && !scheme.eq_ignore_ascii_case(b"https") {
         return None;
     }
-    let length = memchr2(b'/', b'?', rest.as_bytes()).unwrap_or(rest.len());
+    let rest = rest.strip_prefix(b"://")?;
+    let length = memchr2(b'/', b'?', rest).unwrap_or(rest.len());
     (length > 0).then_some(scheme.len() + "://".len() + length)
 }
 
@@ -530,11 +543,10 @@ mod tests {
 
     #[test]
     fn params_take_no_more_than_they_hold() {
-        let mut params = Params::default();
-        assert_eq!(params.push(1, 2).and_then(|()| params.push(4, 5)), Some(()));
-        assert_eq!(params.push(10, 1), None);
-        assert_eq!(params.iter().collect::<Vec<_>>(), [1..3, 4..9]);
-        assert_eq!(Params::default().push(usize::MAX, 1), None);
+        let two = Params::default().with(1, 2).and_then(|one| one.with(4, 5)).unwrap();
+        assert_eq!(two.iter().collect::<Vec<_>>(), [1..3, 4..9]);
+        assert_eq!(two.with(10, 1), None);
+        assert_eq!(Params::default().with(usize::MAX, 1), None);
     }
 
     fn method() -> impl Strategy<Value = String> {

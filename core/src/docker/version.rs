@@ -36,12 +36,38 @@ impl ApiVersion {
 
     /// Whether this version lies between [`MIN`](Self::MIN) and [`MAX`](Self::MAX).
     pub fn is_served(self) -> bool {
-        (Self::MIN..=Self::MAX).contains(&self)
+        self.is_within(Self::MIN, Self::MAX)
+    }
+
+    /// Whether `oldest <= self <= newest`, in fewer instructions than the derived order takes.
+    #[inline]
+    pub(super) fn is_within(self, oldest: Self, newest: Self) -> bool {
+        let number = |version: Self| u32::from(version.major) << 16 | u32::from(version.minor);
+        (number(oldest)..=number(newest)).contains(&number(self))
+    }
+
+    /// The version of a path like `/v1.41/info`, and the length of `/v1.41`.
+    #[inline]
+    pub(super) fn prefix(path: &[u8]) -> Option<(Self, usize)> {
+        match path {
+            // Every version that is served looks like this.
+            [b'/', b'v', b'1', b'.', tens @ b'1'..=b'9', ones @ b'0'..=b'9', b'/', ..] => {
+                Some((Self::new(1, u16::from((tens - b'0') * 10 + (ones - b'0'))), 6))
+            }
+            [b'/', b'v', b'0'..=b'9', ..] => Self::rare_prefix(path),
+            _ => None,
+        }
+    }
+
+    #[cold]
+    fn rare_prefix(path: &[u8]) -> Option<(Self, usize)> {
+        let (version, length) = Self::leading(path.strip_prefix(b"/v")?)?;
+        let end = 2 + length;
+        (path.get(end) == Some(&b'/')).then_some((version, end))
     }
 
     /// The version that `bytes` begin with, and its length.
-    #[inline]
-    pub(super) fn leading(bytes: &[u8]) -> Option<(Self, usize)> {
+    fn leading(bytes: &[u8]) -> Option<(Self, usize)> {
         let (major, dot) = number(bytes)?;
         let rest = bytes.get(dot..)?.strip_prefix(b".")?;
         let (minor, length) = number(rest)?;
@@ -56,7 +82,6 @@ impl fmt::Display for ApiVersion {
 }
 
 /// The decimal number that `bytes` begin with, and the count of its digits.
-#[inline]
 fn number(bytes: &[u8]) -> Option<(u16, usize)> {
     let mut value: u16 = 0;
     let mut digits = 0;

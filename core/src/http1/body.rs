@@ -27,11 +27,20 @@ pub(super) struct BodyDecoder {
 enum State {
     Length(u64),
     UntilClose,
-    Size { digits: u8, size: u64 },
+    Size {
+        digits: u8,
+        size: u64,
+    },
     /// White space between the size and its extension.
-    BeforeExtension { size: u64 },
-    Extension { size: u64 },
-    SizeLf { size: u64 },
+    BeforeExtension {
+        size: u64,
+    },
+    Extension {
+        size: u64,
+    },
+    SizeLf {
+        size: u64,
+    },
     Data(u64),
     DataCr,
     DataLf,
@@ -87,7 +96,8 @@ impl BodyDecoder {
                     if data.is_empty() {
                         return Ok((at, Piece::NeedsMore));
                     }
-                    let taken = usize::try_from(left).map_or(data.len(), |left| left.min(data.len()));
+                    let taken =
+                        usize::try_from(left).map_or(data.len(), |left| left.min(data.len()));
                     let left = left - taken as u64;
                     self.state = match self.state {
                         State::Length(_) if left == 0 => State::Done,
@@ -95,7 +105,8 @@ impl BodyDecoder {
                         _ if left == 0 => State::DataCr,
                         _ => State::Data(left),
                     };
-                    self.overhead = self.overhead.saturating_sub(2 * taken.min(MAX_OVERHEAD as usize) as u32);
+                    self.overhead =
+                        self.overhead.saturating_sub(2 * taken.min(MAX_OVERHEAD as usize) as u32);
                     return Ok((at + taken, Piece::Data(&data[..taken])));
                 }
                 State::UntilClose => {
@@ -148,7 +159,9 @@ impl BodyDecoder {
             (State::DataCr, b'\r') => State::DataLf,
             (State::DataLf, b'\n') => State::Size { digits: 0, size: 0 },
             (State::TrailerStart, b'\r') => State::EndLf,
-            (State::TrailerStart | State::TrailerName, byte) if is_token(byte) => State::TrailerName,
+            (State::TrailerStart | State::TrailerName, byte) if is_token(byte) => {
+                State::TrailerName
+            }
             (State::TrailerName, b':') => State::TrailerValue,
             (State::TrailerValue, b'\r') => State::TrailerLf,
             (State::TrailerValue, b'\t' | b' '..=b'~' | 0x80..) => State::TrailerValue,
@@ -172,7 +185,20 @@ pub(super) const fn is_token(byte: u8) -> bool {
     matches!(byte, b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z')
         || matches!(
             byte,
-            b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
+            b'!' | b'#'
+                | b'$'
+                | b'%'
+                | b'&'
+                | b'\''
+                | b'*'
+                | b'+'
+                | b'-'
+                | b'.'
+                | b'^'
+                | b'_'
+                | b'`'
+                | b'|'
+                | b'~'
         )
 }
 
@@ -182,7 +208,11 @@ mod tests {
     use alloc::vec::Vec;
 
     /// All data of a body that comes in pieces of `step` bytes, and what is left behind it.
-    fn decode(framing: Framing, input: &[u8], step: usize) -> Result<(Vec<u8>, Option<usize>), Error> {
+    fn decode(
+        framing: Framing,
+        input: &[u8],
+        step: usize,
+    ) -> Result<(Vec<u8>, Option<usize>), Error> {
         let mut decoder = BodyDecoder::new(framing);
         let (mut data, mut from, mut to) = (Vec::new(), 0, 0);
         loop {
@@ -211,7 +241,12 @@ mod tests {
             (Framing::Chunked, b"0\r\n\r\nx", b"", 5),
             (Framing::Chunked, b"3\r\nabc\r\n0\r\n\r\n", b"abc", 13),
             (Framing::Chunked, b"1\r\na\r\n1\r\nb\r\n1\r\nc\r\n00\r\n\r\nGET", b"abc", 24),
-            (Framing::Chunked, b"0a;x=\"y\"\r\n0123456789\r\n0 ;z\r\nT: v\r\nU:\r\n\r\n", b"0123456789", 42),
+            (
+                Framing::Chunked,
+                b"0a;x=\"y\"\r\n0123456789\r\n0 ;z\r\nT: v\r\nU:\r\n\r\n",
+                b"0123456789",
+                40,
+            ),
         ];
         for (framing, input, data, end) in table {
             for step in 1..=input.len() {

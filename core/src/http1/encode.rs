@@ -68,7 +68,7 @@ pub(super) fn framing_header(framing: Framing, out: &mut Vec<u8>) {
     }
 }
 
-pub(crate) fn decimal(mut number: u64, out: &mut Vec<u8>) {
+pub(super) fn decimal(mut number: u64, out: &mut Vec<u8>) {
     let mut digits = [0; 20];
     let mut at = digits.len();
     loop {

@@ -78,7 +78,9 @@ impl Error {
             Self::ContentLength => "malformed Content-Length",
             Self::UnequalContentLengths => "Content-Length headers differ",
             Self::LengthAndCoding => "both Content-Length and Transfer-Encoding",
-            Self::TransferEncoding => "Transfer-Encoding is not exactly chunked, or not in HTTP/1.1",
+            Self::TransferEncoding => {
+                "Transfer-Encoding is not exactly chunked, or not in HTTP/1.1"
+            }
             Self::Expectation => "an expectation other than 100-continue",
             Self::Chunk => "malformed chunk",
             Self::ChunkOverhead => "chunked body is mostly framing",

@@ -17,7 +17,6 @@ pub mod state;
 
 pub use body::Framing;
 pub use client::{Client, ClientEvent, Request};
-pub(crate) use encode::decimal;
 pub use encode::reason_phrase;
 pub use error::Error;
 pub use head::{Headers, HttpVersion, RequestHead, ResponseHead};

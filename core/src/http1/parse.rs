@@ -80,13 +80,15 @@ pub(super) fn request(
     }
     let mut storage = [const { MaybeUninit::uninit() }; MAX_HEADERS];
     let mut parsed = httparse::Request::new(&mut []);
-    let status = parsed.parse_with_uninit_headers(input, &mut storage[..limits.headers.min(MAX_HEADERS)]);
+    let status =
+        parsed.parse_with_uninit_headers(input, &mut storage[..limits.headers.min(MAX_HEADERS)]);
     let length = match status {
         Ok(Status::Complete(length)) => length,
         Ok(Status::Partial) => return waits(input, scanner, limits).map(|()| None),
         Err(error) => return Err(from_httparse(error)),
     };
-    let (Some(method), Some(target), Some(minor)) = (parsed.method, parsed.path, parsed.version) else {
+    let (Some(method), Some(target), Some(minor)) = (parsed.method, parsed.path, parsed.version)
+    else {
         return Err(Error::StartLine);
     };
     if target.len() > limits.target {
@@ -201,7 +203,8 @@ impl Lengths {
     }
 
     fn transfer_encoding(&mut self, value: &[u8], version: HttpVersion) -> Result<(), Error> {
-        if self.chunked || version == HttpVersion::Http10 || !value.eq_ignore_ascii_case(b"chunked") {
+        if self.chunked || version == HttpVersion::Http10 || !value.eq_ignore_ascii_case(b"chunked")
+        {
             return Err(Error::TransferEncoding);
         }
         self.chunked = true;
@@ -333,4 +336,3 @@ pub(super) fn blank_lines(input: &[u8]) -> Result<usize, Error> {
     }
     Ok(at)
 }
-

@@ -20,9 +20,8 @@ use super::{Error, HttpVersion, Limits, RequestHead};
 /// let mut server = Server::new(Limits::default());
 /// let input = b"GET /_ping HTTP/1.1\r\nHost: docker\r\n\r\n";
 /// let (taken, event) = server.receive(input).unwrap();
+/// assert_eq!(taken, input.len());
 /// assert!(matches!(event, Some(ServerEvent::Request(head)) if head.target() == "/_ping"));
-/// let (_, event) = server.receive(&input[taken..]).unwrap();
-/// assert!(matches!(event, Some(ServerEvent::End)));
 ///
 /// let mut out = Vec::new();
 /// server.respond(200, Framing::Length(2), &[b"Server: mine\r\n"], &mut out);
@@ -48,11 +47,11 @@ pub struct Server {
 /// What has come from a client.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum ServerEvent<'a> {
-    /// The head of a request.
+    /// The head of a request. If it has no body the request is complete: nothing more comes of it.
     Request(RequestHead),
     /// A piece of its body, never empty.
     Body(&'a [u8]),
-    /// Its body is complete; comes after every head.
+    /// Its body is complete; comes after every body, not after a head without one.
     End,
     /// Bytes of a hijacked or upgraded connection, never empty.
     Raw(&'a [u8]),
@@ -131,12 +130,15 @@ impl Server {
         };
         self.scanner = Scanner::START;
         self.halves.step(Step::RequestHead);
+        if matches!(meaning.framing, Framing::Empty | Framing::Length(0)) {
+            self.halves.step(Step::RequestEnd);
+        }
         self.body = BodyDecoder::new(meaning.framing);
         self.version = head.version();
         self.head_only = head.method() == "HEAD";
         self.keep_alive = meaning.keep_alive;
         self.upgrade = meaning.upgrade;
-        self.continue_due = meaning.expects_continue && meaning.framing != Framing::Empty;
+        self.continue_due = meaning.expects_continue && matches!(self.halves.request, Half::Body);
         Ok((blank + length, Some(ServerEvent::Request(head))))
     }
 

@@ -236,6 +236,13 @@ impl Engine {
         }
     }
 
+    /// Says that a job's stdin goes on although it had ended: a hijacked connection follows the body of its request.
+    pub fn reopen_stdin(&mut self, job: JobId) {
+        if let Some(entry) = self.shared.jobs.get_mut(job.0) {
+            entry.stdin.ended = false;
+        }
+    }
+
     /// Tells a job that it is not wanted any more. After [`Cancel::Gone`] it is forgotten; otherwise it has ended when
     /// this returns, with the status it chose or with [`Status::Ok`].
     pub fn cancel(&mut self, now: Instant, job: JobId, why: Cancel) {
@@ -269,14 +276,21 @@ impl Engine {
 
     /// What a job has brought forth. `None` once it is removed.
     pub fn output(&mut self, job: JobId) -> Option<Output<'_>> {
+        self.parts(job).map(|(_, output)| output)
+    }
+
+    /// The job and what it has brought forth.
+    pub(crate) fn parts(&mut self, job: JobId) -> Option<(&Job, Output<'_>)> {
         let entry = self.shared.jobs.get_mut(job.0)?;
-        Some(Output {
-            wants_stdin: entry.wants_stdin(),
+        let wants_stdin = entry.wants_stdin();
+        let output = Output {
+            wants_stdin,
             begun: entry.begun,
             stdout: &mut entry.out,
             whole: &mut entry.whole,
             status: entry.status.as_ref(),
-        })
+        };
+        Some((entry.job.as_ref()?, output))
     }
 
     /// Says that the owner has drained a job's stdout, so that one which waits for room goes on.

@@ -4,6 +4,7 @@ use alloc::borrow::Cow;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
+use core::ops::RangeInclusive;
 
 use crate::docker::query;
 use crate::docker::routes::{self, Matched, Params, Prefix, Route};
@@ -66,11 +67,16 @@ impl Job {
         Self { name: name.into(), source: Source::Made { args: Vec::new(), env: Vec::new() } }
     }
 
-    /// The job that a request of the Docker API asks for; `http` where no route matches.
+    /// The job that a request of the Docker API asks for; `http` where no route matches, or where the version asked
+    /// for is not among `versions`.
     #[must_use]
-    pub fn from_request(head: RequestHead) -> Self {
+    pub fn from_request(head: RequestHead, versions: RangeInclusive<ApiVersion>) -> Self {
         let Matched { route, version: prefix, params } =
             routes::lookup(head.method(), head.target());
+        let route = route.filter(|_| match prefix {
+            Prefix::None => true,
+            Prefix::Version(version) => versions.contains(&version),
+        });
         let name = route.map_or(Self::HTTP, |route| route.job);
         Self {
             name: Cow::Borrowed(name),
@@ -178,7 +184,9 @@ impl Job {
     #[must_use]
     pub fn is_endless(&self) -> bool {
         self.request().is_some_and(|request| {
-            request.route.is_some_and(|route| route.is_endless(routes::query(request.head.target())))
+            request
+                .route
+                .is_some_and(|route| route.is_endless(routes::query(request.head.target())))
         })
     }
 }

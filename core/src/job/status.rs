@@ -35,6 +35,16 @@ impl Status {
     }
 }
 
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ok => f.write_str("OK"),
+            Self::Failed(failure) => failure.fmt(f),
+            Self::NotHandled { .. } => f.write_str("no backend handles it"),
+        }
+    }
+}
+
 impl From<Failure> for Status {
     fn from(failure: Failure) -> Self {
         Self::Failed(failure)

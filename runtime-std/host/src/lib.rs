@@ -1,1 +1,41 @@
-//! What both runtimes share and needs std of libswarm.
+//! What both runtimes of libswarm share and needs std: the command line of `swarmd`, listening sockets, signals, logging,
+//! the clock, and stopping.
+//!
+//! A runtime's binary hands its `run` function to [`daemon`], which does the rest:
+//!
+//! ```no_run
+//! use libswarm::backend::Registry;
+//! use libswarm_host::{Server, daemon};
+//!
+//! fn run(server: Server) -> std::io::Result<()> {
+//!     // Accept on server.listeners, drive a node with server.engine, stop when server.stopped is readable.
+//! #   drop(server);
+//!     Ok(())
+//! }
+//!
+//! fn main() -> std::process::ExitCode {
+//!     daemon("threads", Registry::standard(), run)
+//! }
+//! ```
+//!
+//! A program that has no command line builds a [`Server`] itself, with [`ServerBuilder`].
+#![forbid(unsafe_code)]
+
+mod cli;
+mod clock;
+mod daemon;
+mod duration;
+mod listen;
+mod logging;
+mod server;
+mod signals;
+mod stop;
+mod stream;
+
+pub use clock::Clock;
+pub use daemon::daemon;
+pub use listen::{ListenError, Listener, concerns_one_connection, listen};
+pub use logging::print_log;
+pub use server::{BuildError, Server, ServerBuilder};
+pub use stop::{Stopped, Stopper, stopper};
+pub use stream::{Peer, Stream};

@@ -1,0 +1,116 @@
+//! What a runtime tells a node, and what a node asks of a runtime.
+
+use core::fmt;
+
+use crate::http1;
+use crate::id::ConnId;
+use crate::job::Log;
+
+/// What has happened outside.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Input<'a> {
+    /// These bytes were read; answers one [`Action::Read`]. Never empty: the end of the stream is
+    /// [`Input::PeerShutdown`].
+    Received(ConnId, &'a [u8]),
+    /// The peer has shut its sending side down: a read gave nothing. Answers an [`Action::Read`] too.
+    PeerShutdown(ConnId),
+    /// The outstanding [`Action::Write`] or [`Action::Shutdown`] is done, to the last byte.
+    Done(ConnId),
+    /// The connection broke: a read or a write failed, or the peer is gone in both directions. [`Action::Close`] follows.
+    Broken(ConnId),
+    /// [`Node::poll_timeout`](crate::Node::poll_timeout) is reached. Harmless at any other time.
+    Timeout,
+    /// Stop: accept nothing more, end what has no end, let the rest finish within
+    /// [`Config::shutdown_timeout`](crate::node::Config::shutdown_timeout).
+    Stop,
+}
+
+/// What a runtime is to do next, in this order.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Action {
+    /// Read once, whenever bytes come: at most one read for each of these.
+    Read(ConnId),
+    /// Write the `length` bytes that this call of [`poll`](crate::Node::poll) appended to its buffer, all of them, then
+    /// report [`Input::Done`].
+    Write {
+        /// Where to.
+        conn: ConnId,
+        /// How many bytes; never 0.
+        length: usize,
+    },
+    /// Shut the sending side down, then report [`Input::Done`].
+    Shutdown(ConnId),
+    /// Close; nothing is to be reported of this connection any more.
+    Close {
+        /// Which one.
+        conn: ConnId,
+        /// Why.
+        why: CloseReason,
+    },
+    /// Say this on standard output or in the log.
+    Log(Log),
+}
+
+/// Why a connection is closed.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum CloseReason {
+    /// All that was to be said is said.
+    Finished,
+    /// The peer closed it between two requests.
+    PeerClosed,
+    /// The peer broke it, or the network did.
+    Broken,
+    /// A request was refused, and has been answered so.
+    Refused(http1::Error),
+    /// The peer did not read or close within the time allowed for that.
+    LingerTimeout,
+    /// A job failed after it had begun to answer. The client has to see a broken connection, not a well-formed end.
+    JobFailed,
+    /// The daemon stops.
+    Stopped,
+}
+
+impl CloseReason {
+    /// Whether the peer has to see a reset (RST, as with a linger time of 0) and not an end.
+    #[must_use]
+    pub const fn is_reset(self) -> bool {
+        matches!(self, Self::JobFailed)
+    }
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Finished => f.write_str("finished"),
+            Self::PeerClosed => f.write_str("closed by the peer"),
+            Self::Broken => f.write_str("broken"),
+            Self::Refused(error) => write!(f, "refused: {error}"),
+            Self::LingerTimeout => f.write_str("the peer did not close in time"),
+            Self::JobFailed => f.write_str("its job failed in the middle of the answer"),
+            Self::Stopped => f.write_str("the daemon stops"),
+        }
+    }
+}
+
+/// Why a connection is not accepted.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Refusal {
+    /// [`Config::max_connections`](crate::node::Config::max_connections) are open.
+    TooManyConnections,
+    /// The node has been told to stop.
+    Stopping,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TooManyConnections => "too many connections are open",
+            Self::Stopping => "the daemon stops",
+        })
+    }
+}
+
+impl core::error::Error for Refusal {}

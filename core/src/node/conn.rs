@@ -1,0 +1,479 @@
+//! One client's connection: from its bytes to a job, and from the job's output to bytes.
+
+use alloc::format;
+use alloc::vec::Vec;
+
+use super::action::{Action, CloseReason};
+use super::output::{Pending, SMALL};
+use super::{Deadline, Env, LINGER};
+use crate::http1::state::Half;
+use crate::http1::{After, Error, RequestHead, Server, ServerEvent};
+use crate::id::{ConnId, JobId};
+use crate::job::{Cancel, Job, Status};
+use crate::timers::TimerKey;
+
+/// A connection of a Docker client.
+pub(super) struct Conn {
+    id: ConnId,
+    http: Server,
+    /// Bytes that came and could not be used yet.
+    unread: Vec<u8>,
+    output: Pending,
+    job: Option<JobId>,
+    /// Whether the head of the answer to `job` is written.
+    answered: bool,
+    /// An [`Action::Read`] is outstanding.
+    reading: bool,
+    /// An [`Action::Write`] or an [`Action::Shutdown`] is outstanding.
+    busy: bool,
+    peer_shutdown: Eof,
+    ending: Ending,
+    /// How many bytes may still be read and thrown away.
+    discard: usize,
+    deadline: Option<(TimerKey, Deadline)>,
+    /// Whether the node has it in its queue.
+    pub(super) queued: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Eof {
+    Open,
+    /// It has come; bytes before it may still be unread.
+    Seen,
+    /// And the HTTP machine knows.
+    Told,
+}
+
+/// How far the end of a connection is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    No,
+    /// Write what is pending, then end.
+    Flush(CloseReason),
+    /// Our side is shut down; wait for the peer's, so that what was written last is not lost to a reset.
+    Linger(CloseReason),
+    /// Close without another word.
+    Now(CloseReason),
+}
+
+/// Unread input is bounded by this and one read more.
+const UNREAD: usize = 64 * 1024;
+/// As much of an unread body is read and thrown away to keep a connection (as Go's net/http does), or before it is closed.
+const DISCARD: usize = 256 * 1024;
+
+impl Conn {
+    pub(super) fn new(id: ConnId, http: Server) -> Self {
+        Self {
+            id,
+            http,
+            unread: Vec::new(),
+            output: Pending::default(),
+            job: None,
+            answered: false,
+            reading: false,
+            busy: false,
+            peer_shutdown: Eof::Open,
+            ending: Ending::No,
+            discard: DISCARD,
+            deadline: None,
+            queued: false,
+        }
+    }
+
+    pub(super) const fn job(&self) -> Option<JobId> {
+        self.job
+    }
+
+    /// Bytes came.
+    pub(super) fn received(&mut self, env: &mut Env<'_>, bytes: &[u8]) {
+        self.reading = false;
+        if self.unread.is_empty() {
+            let used = self.advance(env, bytes);
+            self.unread.extend_from_slice(&bytes[used..]);
+        } else {
+            self.unread.extend_from_slice(bytes);
+            self.advance_unread(env);
+        }
+        self.update_deadline(env);
+    }
+
+    /// The peer sends nothing more.
+    pub(super) fn peer_shutdown(&mut self, env: &mut Env<'_>) {
+        self.reading = false;
+        if self.peer_shutdown == Eof::Open {
+            self.peer_shutdown = Eof::Seen;
+            self.end_the_endless(env);
+            self.progress(env);
+        }
+    }
+
+    /// The outstanding write or shutdown is done.
+    pub(super) fn done(&mut self, env: &mut Env<'_>) {
+        self.busy = false;
+        self.progress(env);
+    }
+
+    /// Does all that can be done without new bytes.
+    pub(super) fn progress(&mut self, env: &mut Env<'_>) {
+        self.advance_unread(env);
+        self.update_deadline(env);
+    }
+
+    fn advance_unread(&mut self, env: &mut Env<'_>) {
+        let mut unread = core::mem::take(&mut self.unread);
+        let used = self.advance(env, &unread);
+        if used == unread.len() {
+            // An idle connection holds no buffer.
+            return;
+        }
+        unread.drain(..used);
+        self.unread = unread;
+    }
+
+    /// The connection broke.
+    pub(super) fn broken(&mut self, env: &mut Env<'_>) {
+        self.end_now(env, CloseReason::Broken);
+    }
+
+    /// A deadline of this connection has passed.
+    pub(super) fn timed_out(&mut self, env: &mut Env<'_>, deadline: Deadline) {
+        if !self.deadline.is_some_and(|(_, current)| current == deadline) {
+            return;
+        }
+        self.deadline = None;
+        match deadline {
+            Deadline::Head => {
+                self.http.refuse();
+                self.refuse(env, Error::HeadTimeout);
+            }
+            Deadline::Linger => self.end_now(env, CloseReason::LingerTimeout),
+        }
+        self.update_deadline(env);
+    }
+
+    /// The daemon stops: what is endless ends, what is idle goes, the rest may finish.
+    pub(super) fn stop(&mut self, env: &mut Env<'_>) {
+        self.http.close_after();
+        match self.job {
+            Some(job) if env.engine.job(job).is_some_and(Job::is_endless) => {
+                env.engine.cancel(env.now, job, Cancel::Shutdown);
+            }
+            Some(_) => {}
+            None if self.http.halves().request == Half::Idle && self.unread.is_empty() => {
+                self.end(CloseReason::Stopped);
+            }
+            None => {}
+        }
+        self.progress(env);
+    }
+
+    /// The time that a stop allows is over.
+    pub(super) fn abort(&mut self, env: &mut Env<'_>) {
+        self.end_now(env, CloseReason::Stopped);
+    }
+
+    /// Feeds the HTTP machine from `input` as far as jobs take it, and the output from the job as far as there is room.
+    /// Returns how much of `input` was used.
+    fn advance(&mut self, env: &mut Env<'_>, input: &[u8]) -> usize {
+        let mut used = 0;
+        loop {
+            self.flush(env);
+            match self.ending {
+                Ending::No => {}
+                Ending::Now(_) => return input.len(),
+                Ending::Flush(_) | Ending::Linger(_) => {
+                    self.discard = self.discard.saturating_sub(input.len() - used);
+                    self.note_eof(env);
+                    return input.len();
+                }
+            }
+            if !self.takes_input(env) {
+                if used == input.len() {
+                    self.note_eof(env);
+                }
+                return used;
+            }
+            match self.http.receive(&input[used..]) {
+                Ok((taken, event)) => {
+                    used += taken;
+                    match event {
+                        Some(ServerEvent::Request(head)) => self.start(env, head),
+                        Some(ServerEvent::Body(data) | ServerEvent::Raw(data)) => {
+                            self.stdin(env, data);
+                        }
+                        Some(ServerEvent::End) if self.http.halves().request == Half::Raw => {}
+                        Some(ServerEvent::End) => self.stdin_end(env),
+                        None => {
+                            if self.peer_shutdown == Eof::Seen {
+                                self.note_eof(env);
+                                continue;
+                            }
+                            return used;
+                        }
+                    }
+                }
+                Err(error) => self.refuse(env, error),
+            }
+        }
+    }
+
+    /// Whether the HTTP machine may read on: a head when nothing is under way, a body or a raw stream when somebody wants it.
+    fn takes_input(&mut self, env: &mut Env<'_>) -> bool {
+        match (self.http.halves().request, self.job) {
+            (Half::Idle, None) => self.output.has_room(),
+            (Half::Body | Half::Raw, Some(job)) if env.engine.wants_stdin(job) => {
+                self.http.send_continue(&mut self.output.bytes);
+                true
+            }
+            (Half::Body, None) => true,
+            _ => false,
+        }
+    }
+
+    fn start(&mut self, env: &mut Env<'_>, head: RequestHead) {
+        let job = Job::from_request(head, env.replies.profile().versions());
+        self.answered = false;
+        self.discard = DISCARD;
+        let job = env.engine.start(env.now, job, super::owner(self.id));
+        self.job = Some(job);
+        // A job that hijacks at once has the raw stream for its stdin, which begins where a request without a body ends.
+        self.flush(env);
+        if self.http.halves().request == Half::Done {
+            self.stdin_end(env);
+        }
+        if self.peer_shutdown != Eof::Open {
+            self.end_the_endless(env);
+        }
+    }
+
+    fn stdin(&mut self, env: &mut Env<'_>, data: &[u8]) {
+        match self.job {
+            Some(job) => env.engine.stdin(env.now, job, data),
+            None => {
+                self.discard = self.discard.saturating_sub(data.len());
+                if self.discard == 0 {
+                    self.end(CloseReason::Finished);
+                }
+            }
+        }
+    }
+
+    fn stdin_end(&mut self, env: &mut Env<'_>) {
+        match self.job {
+            Some(job) => env.engine.stdin_end(env.now, job),
+            None => self.after_response(),
+        }
+    }
+
+    /// Tells of the end of the peer's half, once all before it has been used.
+    fn note_eof(&mut self, env: &mut Env<'_>) {
+        if self.peer_shutdown != Eof::Seen {
+            return;
+        }
+        self.peer_shutdown = Eof::Told;
+        let was_raw = self.http.halves().request == Half::Raw;
+        let whole = self.http.eof().is_ok();
+        match self.job {
+            Some(_) if !whole => self.end_now(env, CloseReason::Refused(Error::Truncated)),
+            Some(job) if was_raw => env.engine.stdin_end(env.now, job),
+            Some(_) => {}
+            None if self.ending == Ending::No => self.end(CloseReason::PeerClosed),
+            None => {}
+        }
+        self.flush(env);
+    }
+
+    /// To a job without an end of its own, the end of its client's half is the end, as it is for dockerd.
+    fn end_the_endless(&mut self, env: &mut Env<'_>) {
+        if let Some(job) = self.job
+            && self.http.halves().request != Half::Body
+            && env.engine.job(job).is_some_and(Job::is_endless)
+        {
+            env.engine.cancel(env.now, job, Cancel::HalfClosed);
+        }
+    }
+
+    /// Moves the job's output to the connection's, as far as there is room.
+    fn flush(&mut self, env: &mut Env<'_>) {
+        while let Some(job) = self.job
+            && self.output.has_room()
+            && matches!(self.ending, Ending::No)
+        {
+            if !self.flush_some(env, job) {
+                return;
+            }
+        }
+    }
+
+    /// Returns whether there may be more to do at once.
+    fn flush_some(&mut self, env: &mut Env<'_>, id: JobId) -> bool {
+        let Some((job, output)) = env.engine.parts(id) else {
+            self.job = None;
+            return false;
+        };
+        let out = &mut self.output.bytes;
+        match output.status {
+            Some(Status::Ok) => {}
+            None if output.begun.is_some() => {}
+            None => return false,
+            Some(status) if !self.answered => {
+                env.replies.fail(&mut self.http, job, status, out);
+                self.finish(env, id);
+                return true;
+            }
+            Some(status) => {
+                let line = format!("{job} fails in the middle of its answer: {status}");
+                env.logs.push_back(line);
+                self.end_now(env, CloseReason::JobFailed);
+                return false;
+            }
+        }
+        let ended = output.status.is_some();
+        let rest = output.whole.as_ref().map_or(0, |whole| whole.len());
+        if !self.answered {
+            self.answered = true;
+            let length = ended.then_some(output.stdout.len() + rest);
+            env.replies.begin(&mut self.http, job, output.begun, length, out);
+            if self.http.halves().request == Half::Raw {
+                env.engine.reopen_stdin(id);
+                return true;
+            }
+        }
+        if !output.stdout.is_empty() {
+            self.http.write(output.stdout, out);
+            output.stdout.clear();
+            if !ended {
+                env.engine.taken(env.now, id);
+                return true;
+            }
+        }
+        if !ended {
+            return false;
+        }
+        match output.whole.take() {
+            None => _ = self.http.end(out),
+            Some(whole) if whole.len() <= SMALL => {
+                self.http.write(&whole, out);
+                self.http.end(out);
+            }
+            Some(whole) => {
+                if let Some(behind) = self.http.frame(whole.len(), out) {
+                    let mut behind = behind.to_vec();
+                    self.http.end(&mut behind);
+                    self.output.set_tail(whole, behind);
+                } else {
+                    self.http.end(out);
+                }
+            }
+        }
+        self.finish(env, id);
+        true
+    }
+
+    /// The job's answer is complete.
+    fn finish(&mut self, env: &mut Env<'_>, job: JobId) {
+        env.engine.remove(env.now, job);
+        self.job = None;
+        self.after_response();
+    }
+
+    fn after_response(&mut self) {
+        match self.http.after() {
+            After::Reuse | After::Drain => {}
+            After::Close => self.end(CloseReason::Finished),
+        }
+    }
+
+    /// Answers a request that cannot be read, and ends.
+    fn refuse(&mut self, env: &mut Env<'_>, error: Error) {
+        let silent = self.http.halves().response != Half::Idle;
+        if let Some(job) = self.job.take() {
+            env.engine.remove(env.now, job);
+        }
+        if silent {
+            // The answer to this very request has begun; what it says can't be told from what it should have said.
+            self.end_now(env, CloseReason::Refused(error));
+        } else {
+            env.replies.refuse(&mut self.http, error, &mut self.output.bytes);
+            self.end(CloseReason::Refused(error));
+        }
+    }
+
+    /// Ends after what is pending is written.
+    fn end(&mut self, why: CloseReason) {
+        if self.ending == Ending::No {
+            self.ending = Ending::Flush(why);
+        }
+    }
+
+    fn end_now(&mut self, env: &mut Env<'_>, why: CloseReason) {
+        if let Some(job) = self.job.take() {
+            env.engine.remove(env.now, job);
+        }
+        if !matches!(self.ending, Ending::Now(_)) {
+            self.ending = Ending::Now(why);
+        }
+        self.clear_deadline(env);
+    }
+
+    fn update_deadline(&mut self, env: &mut Env<'_>) {
+        let wanted = match self.ending {
+            Ending::No if self.http.is_in_head(self.unread.len()) => Some(Deadline::Head),
+            Ending::No | Ending::Now(_) => None,
+            Ending::Flush(_) | Ending::Linger(_) => Some(Deadline::Linger),
+        };
+        if self.deadline.map(|(_, deadline)| deadline) == wanted {
+            return;
+        }
+        self.clear_deadline(env);
+        if let Some(deadline) = wanted {
+            let after = match deadline {
+                Deadline::Head => env.config.head_timeout,
+                Deadline::Linger => LINGER,
+            };
+            let key = env.timers.set(env.now + after, (self.id, deadline));
+            self.deadline = Some((key, deadline));
+        }
+    }
+
+    fn clear_deadline(&mut self, env: &mut Env<'_>) {
+        if let Some((key, _)) = self.deadline.take() {
+            env.timers.cancel(key);
+        }
+    }
+
+    /// The next thing to do for this connection. Bytes to write are appended to `out`.
+    pub(super) fn next_action(&mut self, out: &mut Vec<u8>) -> Option<Action> {
+        let conn = self.id;
+        if let Ending::Now(why) = self.ending {
+            return Some(Action::Close { conn, why });
+        }
+        if !self.busy {
+            if !self.output.is_empty() {
+                self.busy = true;
+                let length = self.output.take(out);
+                return Some(Action::Write { conn, length });
+            }
+            match self.ending {
+                Ending::Flush(why) | Ending::Linger(why)
+                    if self.peer_shutdown != Eof::Open || self.discard == 0 =>
+                {
+                    return Some(Action::Close { conn, why });
+                }
+                Ending::Flush(why) => {
+                    self.ending = Ending::Linger(why);
+                    self.busy = true;
+                    return Some(Action::Shutdown(conn));
+                }
+                _ => {}
+            }
+        }
+        // A head that grows beyond its limit is refused, so reading on is bounded there too.
+        let has_room = self.unread.len() < UNREAD || self.http.is_in_head(self.unread.len());
+        if !self.reading && self.peer_shutdown == Eof::Open && has_room {
+            self.reading = true;
+            return Some(Action::Read(conn));
+        }
+        None
+    }
+}

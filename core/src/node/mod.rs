@@ -1,0 +1,273 @@
+//! The one machine that a runtime drives.
+//!
+//! A [`Node`] answers Docker clients: it holds their connections, turns what they send into jobs of an
+//! [`Engine`], and the jobs' output into what is to be written. It does no I/O itself. A
+//! runtime tells it what happened ([`handle`](Node::handle)), asks what to do ([`poll`](Node::poll)) until the answer is
+//! `None`, and does that.
+
+mod action;
+mod config;
+mod conn;
+mod output;
+
+use alloc::collections::VecDeque;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+pub use action::{Action, CloseReason, Input, Refusal};
+pub use config::Config;
+use conn::Conn;
+
+use crate::docker::Replies;
+use crate::http1::Server;
+use crate::id::{ConnId, Key, Slab};
+use crate::job::{Engine, Log};
+use crate::time::Instant;
+use crate::timers::Timers;
+
+/// A Docker endpoint without sockets.
+///
+/// The rules of the loop:
+///
+/// - [`handle`](Node::handle) never fails: bad input becomes an action. It may be called any number of times before
+///   [`poll`](Node::poll) is.
+/// - Each [`Action::Read`] allows one read; no `Read`, no read. That is what bounds the node's memory.
+/// - At most one of `Write`, `Shutdown` and `Close` is outstanding for a connection. The node asks for the next only when
+///   [`Input::Done`] has told of the end of the one before, so two threads that hold actions never reorder bytes.
+/// - [`poll_timeout`](Node::poll_timeout) may be asked at any time; when it is reached, [`Input::Timeout`] is due.
+/// - `poll` is O(1): it looks at connections that have something to do, never at all of them.
+///
+/// ```
+/// use libswarm::job::{Backend, Cx, Engine, Event};
+/// use libswarm::node::{Action, Config, Input, Node};
+/// use libswarm::{Instant, JobId};
+///
+/// struct Pong;
+/// impl Backend for Pong {
+///     fn handle(&mut self, cx: &mut Cx<'_>, job: JobId, event: Event<'_>) {
+///         if let Event::Start(_) = event {
+///             cx.reply(job, "OK");
+///         }
+///     }
+/// }
+///
+/// let mut engine = Engine::new(7);
+/// engine.register("ping", Pong);
+/// let mut node = Node::new(Config::default(), engine);
+/// let (now, mut out) = (Instant::ZERO, Vec::new());
+///
+/// let client = node.accept(now).unwrap();
+/// assert_eq!(node.poll(&mut out), Some(Action::Read(client)));
+/// node.handle(now, Input::Received(client, b"GET /_ping HTTP/1.1\r\nHost: docker\r\n\r\n"));
+/// assert!(matches!(node.poll(&mut out), Some(Action::Write { .. })));
+/// assert!(out.starts_with(b"HTTP/1.1 200 OK\r\n") && out.ends_with(b"\r\n\r\nOK"));
+/// ```
+pub struct Node {
+    config: Config,
+    engine: Engine,
+    replies: Replies,
+    conns: Slab<Conn>,
+    ready: VecDeque<ConnId>,
+    timers: Timers<(ConnId, Deadline)>,
+    now: Instant,
+    stopping: Option<Instant>,
+    logs: VecDeque<String>,
+}
+
+/// What a connection's timer is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Deadline {
+    Head,
+    Linger,
+}
+
+/// A peer has this long to read the last answer and close, once this end has nothing more to say.
+const LINGER: Duration = Duration::from_secs(5);
+
+/// What connections share while one of them is at work.
+struct Env<'a> {
+    now: Instant,
+    config: &'a Config,
+    engine: &'a mut Engine,
+    replies: &'a Replies,
+    timers: &'a mut Timers<(ConnId, Deadline)>,
+    logs: &'a mut VecDeque<String>,
+}
+
+/// A connection's id as the owner of its jobs.
+const fn owner(conn: ConnId) -> u64 {
+    (conn.0.generation() as u64) << 32 | conn.slot() as u64
+}
+
+const fn owned_by(owner: u64) -> ConnId {
+    ConnId(Key::new(owner as u32, (owner >> 32) as u32))
+}
+
+impl Node {
+    /// A node without connections. The engine's backends decide which versions it offers.
+    #[must_use]
+    pub fn new(config: Config, mut engine: Engine) -> Self {
+        engine.set_epoch(config.epoch);
+        Self {
+            replies: Replies::new(engine.profile()),
+            config,
+            engine,
+            conns: Slab::new(),
+            ready: VecDeque::new(),
+            timers: Timers::new(),
+            now: Instant::ZERO,
+            stopping: None,
+            logs: VecDeque::new(),
+        }
+    }
+
+    /// Takes a connection that a client has opened, and names it.
+    ///
+    /// # Errors
+    ///
+    /// The runtime is to close it at once.
+    pub fn accept(&mut self, now: Instant) -> Result<ConnId, Refusal> {
+        self.now = self.now.max(now);
+        if self.stopping.is_some() {
+            return Err(Refusal::Stopping);
+        }
+        if self.conns.len() >= self.config.max_connections {
+            return Err(Refusal::TooManyConnections);
+        }
+        let limits = self.config.limits.clone();
+        let id = self.conns.insert_with(|key| Conn::new(ConnId(key), Server::new(limits)));
+        let id = ConnId(id);
+        self.enqueue(id);
+        Ok(id)
+    }
+
+    /// Says what has happened. Inputs about a connection that is gone do nothing.
+    pub fn handle(&mut self, now: Instant, input: Input<'_>) {
+        self.now = self.now.max(now);
+        match input {
+            Input::Received(id, bytes) => self.with(id, |conn, env| conn.received(env, bytes)),
+            Input::PeerShutdown(id) => self.with(id, |conn, env| conn.peer_shutdown(env)),
+            Input::Done(id) => self.with(id, |conn, env| conn.done(env)),
+            Input::Broken(id) => self.with(id, |conn, env| conn.broken(env)),
+            Input::Timeout => self.timeout(),
+            Input::Stop => self.stop(),
+        }
+        self.pump();
+    }
+
+    /// The next thing to do, or `None` when all is known. Bytes to write are appended to `out`, so that one buffer can
+    /// serve all actions between two calls of [`handle`](Node::handle).
+    pub fn poll(&mut self, out: &mut Vec<u8>) -> Option<Action> {
+        if let Some(log) = self.engine.poll_log() {
+            return Some(Action::Log(log));
+        }
+        if let Some(line) = self.logs.pop_front() {
+            return Some(Action::Log(Log::Warn(line)));
+        }
+        while let Some(id) = self.ready.front().copied() {
+            if let Some(conn) = self.conns.get_mut(id.0) {
+                if let Some(action) = conn.next_action(out) {
+                    if let Action::Close { .. } = action {
+                        self.conns.remove(id.0);
+                        self.ready.pop_front();
+                    }
+                    return Some(action);
+                }
+                conn.queued = false;
+            }
+            self.ready.pop_front();
+        }
+        None
+    }
+
+    /// When [`Input::Timeout`] is next due; `None` if nothing waits for time to pass.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let ours = [self.timers.next(), self.engine.poll_timeout(), self.stopping];
+        ours.into_iter().flatten().min()
+    }
+
+    /// Whether the node was told to stop and the last connection is closed.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.stopping.is_some() && self.conns.len() == 0
+    }
+
+    /// How many connections are open.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.conns.len()
+    }
+
+    /// The engine, to look at its jobs or to start some from outside.
+    pub const fn engine(&mut self) -> &mut Engine {
+        &mut self.engine
+    }
+
+    fn with(&mut self, id: ConnId, act: impl FnOnce(&mut Conn, &mut Env<'_>)) {
+        let Some(conn) = self.conns.get_mut(id.0) else { return };
+        let unix = (self.engine.epoch() + self.now.since_epoch()).as_secs();
+        self.replies.set_time(unix);
+        let mut env = Env {
+            now: self.now,
+            config: &self.config,
+            engine: &mut self.engine,
+            replies: &self.replies,
+            timers: &mut self.timers,
+            logs: &mut self.logs,
+        };
+        act(conn, &mut env);
+        if !conn.queued {
+            conn.queued = true;
+            self.ready.push_back(id);
+        }
+    }
+
+    fn enqueue(&mut self, id: ConnId) {
+        if let Some(conn) = self.conns.get_mut(id.0)
+            && !conn.queued
+        {
+            conn.queued = true;
+            self.ready.push_back(id);
+        }
+    }
+
+    /// Lets connections take what their jobs have brought forth.
+    fn pump(&mut self) {
+        while let Some((job, owner)) = self.engine.poll() {
+            self.with(owned_by(owner), |conn, env| {
+                if conn.job() == Some(job) {
+                    conn.progress(env);
+                }
+            });
+        }
+    }
+
+    fn timeout(&mut self) {
+        while let Some((_, (id, deadline))) = self.timers.expired(self.now) {
+            self.with(id, |conn, env| conn.timed_out(env, deadline));
+        }
+        if self.engine.poll_timeout().is_some_and(|at| at <= self.now) {
+            self.engine.handle_timeout(self.now);
+        }
+        if self.stopping.is_some_and(|at| at <= self.now) {
+            self.each(|conn, env| conn.abort(env));
+            self.stopping = Some(Instant::MAX);
+        }
+    }
+
+    fn stop(&mut self) {
+        if self.stopping.is_none() {
+            self.stopping = Some(self.now + self.config.shutdown_timeout);
+            self.each(|conn, env| conn.stop(env));
+        }
+    }
+
+    fn each(&mut self, mut act: impl FnMut(&mut Conn, &mut Env<'_>)) {
+        let all: Vec<ConnId> = self.conns.iter().map(|(key, _)| ConnId(key)).collect();
+        for id in all {
+            self.with(id, &mut act);
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! The loop: what happened goes into the node, what it asks for is done.
+
+use std::collections::VecDeque;
+use std::io;
+use std::mem::MaybeUninit;
+use std::net::Shutdown;
+use std::time::Duration;
+
+use libswarm::node::{Action, Input};
+use libswarm::{ConnId, Instant, Node};
+use libswarm_host::{Clock, Listener, Server, Stopped, Stream, concerns_one_connection, print_log};
+use rustix::event::epoll::EventFlags;
+
+use crate::epoll::{BATCH, Epoll, Events, yield_now};
+use crate::socket::{Socket, Written};
+
+pub(crate) struct Driver {
+    node: Node,
+    clock: Clock,
+    epoll: Epoll,
+    listeners: Vec<Listener>,
+    /// Accepting failed for want of files; the listeners are not watched until then.
+    accepts_again: Option<Instant>,
+    stopped: Stopped,
+    /// By the slot of their connection's id.
+    sockets: Vec<Option<Socket>>,
+    /// Connections that may be read at once.
+    runnable: VecDeque<ConnId>,
+    /// One buffer for all reads: an idle connection holds none.
+    buffer: Box<[u8]>,
+    out: Vec<u8>,
+    now: Instant,
+}
+
+const READ: usize = 64 * 1024;
+/// So many connections are accepted before those that are open get their turn.
+const ACCEPTS: usize = 64;
+/// A busy loop lets other tasks run after so many rounds: each time costs the reactor's system calls.
+const ROUNDS: u32 = 64;
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+const WATCH: EventFlags = EventFlags::IN.union(EventFlags::RDHUP).union(EventFlags::ET);
+const WATCH_ROOM: EventFlags = WATCH.union(EventFlags::OUT);
+/// Tokens of sources that are no connection; a connection's token is its id, whose generation never comes that far.
+const STOP: u64 = u64::MAX;
+const LISTENER: u64 = u64::MAX - 0xffff;
+
+const fn token(id: ConnId) -> u64 {
+    (id.generation() as u64) << 32 | id.slot() as u64
+}
+
+impl Driver {
+    pub(crate) fn new(server: Server) -> io::Result<Self> {
+        let driver = Self {
+            node: Node::new(server.config, server.engine),
+            clock: server.clock,
+            epoll: Epoll::new()?,
+            listeners: server.listeners,
+            accepts_again: None,
+            stopped: server.stopped,
+            sockets: Vec::new(),
+            runnable: VecDeque::new(),
+            buffer: vec![0; READ].into(),
+            out: Vec::new(),
+            now: server.clock.now(),
+        };
+        driver.epoll.add(&driver.stopped, STOP, EventFlags::IN | EventFlags::ET)?;
+        for (token, listener) in (LISTENER..).zip(&driver.listeners) {
+            listener.set_nonblocking(true)?;
+            driver.epoll.add(listener, token, EventFlags::IN)?;
+        }
+        Ok(driver)
+    }
+
+    pub(crate) async fn run(mut self) -> io::Result<()> {
+        let mut room: Events = [const { MaybeUninit::uninit() }; BATCH];
+        let mut rounds = 0;
+        loop {
+            let mut idle = true;
+            for event in self.epoll.take(&mut room)?.iter() {
+                if idle {
+                    idle = false;
+                    self.now = self.clock.now();
+                }
+                self.event(event.data.u64(), event.flags);
+            }
+            for _ in 0..self.runnable.len() {
+                let Some(id) = self.runnable.pop_front() else { break };
+                idle = false;
+                self.read(id);
+            }
+            if self.node.is_stopped() {
+                return Ok(());
+            }
+            if idle {
+                let due = self.due();
+                if due != Some(Duration::ZERO) {
+                    self.epoll.wait(due).await?;
+                }
+                self.now = self.clock.now();
+                self.timeouts();
+                rounds = 0;
+            } else {
+                rounds += 1;
+                if rounds >= ROUNDS {
+                    rounds = 0;
+                    self.now = self.clock.now();
+                    self.timeouts();
+                    yield_now().await;
+                }
+            }
+        }
+    }
+
+    /// How long until something is due without an event.
+    fn due(&self) -> Option<Duration> {
+        let at = [self.node.poll_timeout(), self.accepts_again].into_iter().flatten().min()?;
+        Some(at.saturating_since(self.clock.now()))
+    }
+
+    fn timeouts(&mut self) {
+        if self.node.poll_timeout().is_some_and(|at| at <= self.now) {
+            self.handle(Input::Timeout);
+        }
+        if self.accepts_again.is_some_and(|at| at <= self.now) {
+            self.accepts_again = None;
+            self.watch_listeners(EventFlags::IN);
+        }
+    }
+
+    fn event(&mut self, source: u64, flags: EventFlags) {
+        match source {
+            STOP => {
+                // Closed here, so that nobody else connects; a unix socket's file goes with its listener.
+                self.listeners.clear();
+                self.handle(Input::Stop);
+            }
+            LISTENER.. => self.accept((source - LISTENER) as usize),
+            source => self.socket_event(source, flags),
+        }
+    }
+
+    fn socket_event(&mut self, source: u64, flags: EventFlags) {
+        let slot = (source & u64::from(u32::MAX)) as usize;
+        let Some(socket) = self.sockets.get_mut(slot).and_then(Option::as_mut) else { return };
+        if token(socket.id) != source {
+            return;
+        }
+        let id = socket.id;
+        socket.hung_up |= flags.intersects(EventFlags::HUP | EventFlags::ERR);
+        socket.ended |= flags.contains(EventFlags::RDHUP) || socket.hung_up;
+        socket.readable |= flags.contains(EventFlags::IN) || socket.ended;
+        let reads = socket.readable && socket.granted && !socket.queued;
+        if socket.eof && socket.hung_up {
+            self.handle(Input::Broken(id));
+            return;
+        }
+        if flags.contains(EventFlags::OUT) {
+            match socket.write_on() {
+                Ok(Some(Written::All)) => self.handle(Input::Done(id)),
+                Ok(_) => {}
+                Err(_) => return self.handle(Input::Broken(id)),
+            }
+        }
+        if reads {
+            self.read(id);
+        }
+    }
+
+    /// Reads once from a connection that is granted a read.
+    fn read(&mut self, id: ConnId) {
+        let Some(socket) = find(&mut self.sockets, id) else { return };
+        socket.queued = false;
+        if !(socket.readable && socket.granted) {
+            return;
+        }
+        match socket.read(&mut self.buffer) {
+            Ok(None) => {}
+            Ok(Some(0)) => {
+                socket.granted = false;
+                socket.eof = true;
+                let gone = socket.hung_up;
+                self.handle(Input::PeerShutdown(id));
+                if gone {
+                    self.handle(Input::Broken(id));
+                }
+            }
+            Ok(Some(length)) => {
+                socket.granted = false;
+                self.node.handle(self.now, Input::Received(id, &self.buffer[..length]));
+                self.act();
+            }
+            Err(_) => self.handle(Input::Broken(id)),
+        }
+    }
+
+    fn handle(&mut self, input: Input<'_>) {
+        self.node.handle(self.now, input);
+        self.act();
+    }
+
+    /// Does what the node asks for.
+    fn act(&mut self) {
+        loop {
+            self.out.clear();
+            let Some(action) = self.node.poll(&mut self.out) else { return };
+            match action {
+                Action::Read(id) => {
+                    if let Some(socket) = find(&mut self.sockets, id) {
+                        socket.granted = true;
+                        if socket.readable && !socket.queued {
+                            socket.queued = true;
+                            self.runnable.push_back(id);
+                        }
+                    }
+                }
+                Action::Write { conn, .. } => {
+                    let Some(socket) = find(&mut self.sockets, conn) else { continue };
+                    let input = match socket.write(&self.out) {
+                        Ok(Written::All) => Input::Done(conn),
+                        Ok(Written::Partly) => {
+                            if socket.watches_room {
+                                continue;
+                            }
+                            socket.watches_room = true;
+                            match self.epoll.modify(&socket.stream, token(conn), WATCH_ROOM) {
+                                Ok(()) => continue,
+                                Err(_) => Input::Broken(conn),
+                            }
+                        }
+                        Err(_) => Input::Broken(conn),
+                    };
+                    self.node.handle(self.now, input);
+                }
+                Action::Shutdown(id) => {
+                    if let Some(socket) = find(&mut self.sockets, id) {
+                        // It fails only if the peer is gone, which a read will tell.
+                        let _ = socket.stream.shutdown(Shutdown::Write);
+                        self.node.handle(self.now, Input::Done(id));
+                    }
+                }
+                Action::Close { conn, why } => {
+                    if let Some(socket) = find(&mut self.sockets, conn) {
+                        log::debug!("{conn} closes: {why}");
+                        if why.is_reset() {
+                            socket.stream.reset_on_close();
+                        }
+                        self.sockets[conn.slot()] = None;
+                    }
+                }
+                Action::Log(log) => print_log(&log),
+                _ => {}
+            }
+        }
+    }
+
+    fn accept(&mut self, listener: usize) {
+        for _ in 0..ACCEPTS {
+            let Some(listener) = self.listeners.get(listener) else { return };
+            match listener.accept() {
+                Ok(stream) => self.add(stream),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if concerns_one_connection(&error) => {}
+                Err(error) => {
+                    // The process or the system is out of files or memory. Connections wait in the backlog meanwhile.
+                    log::warn!("cannot accept on {}: {error}; trying again", listener.address());
+                    self.accepts_again = Some(self.now + ACCEPT_PAUSE);
+                    self.watch_listeners(EventFlags::empty());
+                    return;
+                }
+            }
+        }
+    }
+
+    fn watch_listeners(&self, flags: EventFlags) {
+        for (token, listener) in (LISTENER..).zip(&self.listeners) {
+            if let Err(error) = self.epoll.modify(listener, token, flags) {
+                log::warn!("cannot watch {}: {error}", listener.address());
+            }
+        }
+    }
+
+    fn add(&mut self, stream: Stream) {
+        let id = match self.node.accept(self.now) {
+            Ok(id) => id,
+            Err(refusal) => return log::warn!("refuses {}: {refusal}", stream.peer()),
+        };
+        let watched =
+            stream.set_nonblocking(true).and_then(|()| self.epoll.add(&stream, token(id), WATCH));
+        if self.sockets.len() <= id.slot() {
+            self.sockets.resize_with(id.slot() + 1, || None);
+        }
+        self.sockets[id.slot()] = Some(Socket::new(id, stream));
+        match watched {
+            Ok(()) => self.act(),
+            Err(error) => {
+                log::warn!("cannot watch a connection: {error}");
+                self.handle(Input::Broken(id));
+            }
+        }
+    }
+}
+
+fn find(sockets: &mut [Option<Socket>], id: ConnId) -> Option<&mut Socket> {
+    sockets.get_mut(id.slot())?.as_mut().filter(|socket| socket.id == id)
+}

@@ -1,0 +1,74 @@
+//! An edge-triggered epoll behind one `Async`.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+use std::pin::pin;
+use std::time::{Duration, Instant};
+
+use async_io::{Async, Timer};
+use rustix::event::Timespec;
+use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+use smol::future::{self, FutureExt};
+
+pub(crate) struct Epoll {
+    fd: Async<OwnedFd>,
+}
+
+/// As many events are taken at once; more wait in the kernel.
+pub(crate) const BATCH: usize = 256;
+
+/// Room for one batch of events.
+pub(crate) type Events = [MaybeUninit<Event>; BATCH];
+
+impl Epoll {
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self { fd: Async::new(epoll::create(CreateFlags::CLOEXEC)?)? })
+    }
+
+    pub(crate) fn add(&self, source: &impl AsFd, token: u64, flags: EventFlags) -> io::Result<()> {
+        Ok(epoll::add(self.fd.get_ref(), source, EventData::new_u64(token), flags)?)
+    }
+
+    pub(crate) fn modify(
+        &self,
+        source: &impl AsFd,
+        token: u64,
+        flags: EventFlags,
+    ) -> io::Result<()> {
+        Ok(epoll::modify(self.fd.get_ref(), source, EventData::new_u64(token), flags)?)
+    }
+
+    /// The events that are there, without waiting.
+    pub(crate) fn take<'a>(&self, room: &'a mut Events) -> io::Result<&'a mut [Event]> {
+        match epoll::wait(
+            self.fd.get_ref(),
+            &mut room[..],
+            Some(&Timespec { tv_sec: 0, tv_nsec: 0 }),
+        ) {
+            Ok((events, _)) => Ok(events),
+            Err(rustix::io::Errno::INTR) => Ok(&mut []),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Waits until there are events or `timeout` has passed.
+    pub(crate) async fn wait(&self, timeout: Option<Duration>) -> io::Result<()> {
+        let readable = self.fd.readable();
+        match timeout.and_then(|timeout| Instant::now().checked_add(timeout)) {
+            None => readable.await,
+            Some(at) => {
+                let timer = async {
+                    pin!(Timer::at(at)).await;
+                    Ok(())
+                };
+                readable.or(timer).await
+            }
+        }
+    }
+}
+
+/// Lets other tasks of the executor run.
+pub(crate) async fn yield_now() {
+    future::yield_now().await;
+}

@@ -1,0 +1,206 @@
+//! Frontends: from an address to sockets that listen.
+
+use std::io;
+use std::net::TcpListener;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixListener;
+use std::sync::{Arc, Weak};
+
+use libswarm::address::Address;
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
+
+use crate::stream::Stream;
+
+mod error;
+mod tcp;
+mod unix;
+
+pub use error::ListenError;
+use error::Problem;
+pub(crate) use unix::SocketFile;
+
+/// Connections that wait to be accepted; the system may allow fewer.
+const BACKLOG: i32 = 4096;
+
+/// A socket that listens. Dropping it closes it; a unix socket's file is removed with it if the path still leads to it.
+#[derive(Debug)]
+pub struct Listener {
+    address: Address,
+    socket: Socket,
+    file: Option<Arc<SocketFile>>,
+}
+
+#[derive(Debug)]
+enum Socket {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+/// Listens on an address: on one socket, or, for a name and for all interfaces, on one for each address that it stands for.
+/// Those of them that the machine does not have (the IPv6 half of `localhost` where there is no IPv6) are left out as long
+/// as one is there. With port 0 they share one port unless no free one can be found.
+///
+/// A unix socket is for its owner and its group (mode 0660) from the moment it exists. One that was left by a process that
+/// is no more is taken over; anything else at its path is an error and is left alone.
+///
+/// # Errors
+///
+/// Nothing of that address can be listened on; the error's [`Display`](std::fmt::Display) says why and what to do.
+pub fn listen(address: &Address) -> Result<Vec<Listener>, ListenError> {
+    let listeners = match address {
+        Address::Tcp { host, port } => tcp::listen(host, *port).map(|sockets| {
+            sockets.into_iter().map(|(address, socket)| Listener::tcp(address, socket)).collect()
+        }),
+        Address::Unix { path } => unix::listen(path).map(|(socket, file)| {
+            vec![Listener {
+                address: address.clone(),
+                socket: Socket::Unix(socket),
+                file: Some(Arc::new(file)),
+            }]
+        }),
+    };
+    listeners.map_err(|problem| ListenError::new(address.clone(), problem))
+}
+
+impl Listener {
+    fn tcp(address: std::net::SocketAddr, socket: TcpListener) -> Self {
+        // Displayed whole, an IPv6 address keeps its zone.
+        let host = match address {
+            std::net::SocketAddr::V6(v6) if v6.scope_id() != 0 => {
+                format!("{}%{}", v6.ip(), v6.scope_id())
+            }
+            _ => address.ip().to_string(),
+        };
+        Self {
+            address: Address::Tcp { host, port: address.port() },
+            socket: Socket::Tcp(socket),
+            file: None,
+        }
+    }
+
+    /// Accepts one connection, waiting for it unless [`set_nonblocking`](Self::set_nonblocking) says otherwise.
+    ///
+    /// # Errors
+    ///
+    /// Those of `accept(2)`. None of them is a reason to stop listening: some are of the connection alone, and the others
+    /// (too many open files, no memory) pass, so wait a little before the next try.
+    pub fn accept(&self) -> io::Result<Stream> {
+        match &self.socket {
+            Socket::Tcp(listener) => {
+                let (stream, _) = listener.accept()?;
+                // Fails only if the peer has gone already, which the next read tells.
+                let _ = stream.set_nodelay(true);
+                Ok(Stream::Tcp(stream))
+            }
+            Socket::Unix(listener) => Ok(Stream::Unix(listener.accept()?.0)),
+        }
+    }
+
+    /// Where it listens: the IP address and the port that were picked, or the path as it was given.
+    #[must_use]
+    pub const fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Makes [`accept`](Self::accept) fail with [`WouldBlock`](io::ErrorKind::WouldBlock) rather than wait, or wait again.
+    ///
+    /// # Errors
+    ///
+    /// Those of the operating system; it knows none for a socket.
+    pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
+        match &self.socket {
+            Socket::Tcp(listener) => listener.set_nonblocking(nonblocking),
+            Socket::Unix(listener) => listener.set_nonblocking(nonblocking),
+        }
+    }
+
+    /// Whether other machines can connect.
+    pub(crate) fn is_open_to_others(&self) -> bool {
+        match &self.socket {
+            // A socket that listens knows its address.
+            Socket::Tcp(listener) => listener.local_addr().is_ok_and(|address| open(address.ip())),
+            Socket::Unix(_) => false,
+        }
+    }
+
+    /// The file of a unix socket, for whoever has to end the process without dropping this.
+    pub(crate) fn file(&self) -> Option<Weak<SocketFile>> {
+        self.file.as_ref().map(Arc::downgrade)
+    }
+}
+
+fn open(address: std::net::IpAddr) -> bool {
+    !address.to_canonical().is_loopback()
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        // While the socket is open its inode cannot be that of another file, so the file goes first.
+        if let Some(file) = &self.file
+            && let Err(error) = file.remove()
+        {
+            log::warn!("{} could not be removed: {error}", self.address);
+        }
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match &self.socket {
+            Socket::Tcp(listener) => listener.as_fd(),
+            Socket::Unix(listener) => listener.as_fd(),
+        }
+    }
+}
+
+/// A stream socket that no child process inherits.
+fn stream_socket(family: AddressFamily, flags: SocketFlags) -> rustix::io::Result<OwnedFd> {
+    #[cfg(not(target_vendor = "apple"))]
+    {
+        rustix::net::socket_with(family, SocketType::STREAM, flags | SocketFlags::CLOEXEC, None)
+    }
+    #[cfg(target_vendor = "apple")]
+    {
+        let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
+        rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
+        Ok(socket)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_is_not_open_to_other_machines() {
+        for (ip, expected) in [
+            ("127.0.0.1", false),
+            ("127.1.2.3", false),
+            ("::1", false),
+            ("::ffff:127.0.0.1", false),
+            ("0.0.0.0", true),
+            ("::", true),
+            ("192.168.1.1", true),
+            ("::ffff:10.0.0.1", true),
+            ("fe80::1", true),
+        ] {
+            assert_eq!(open(ip.parse().unwrap()), expected, "{ip}");
+        }
+    }
+
+    #[test]
+    fn a_link_local_address_keeps_its_zone() {
+        let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = std::net::SocketAddrV6::new("fe80::1".parse().unwrap(), 80, 0, 2);
+        let listener = Listener::tcp(address.into(), socket);
+        assert_eq!(listener.address().to_string(), "tcp://[fe80::1%2]:80");
+    }
+}
+
+/// Whether [`Listener::accept`] failed for the connection that was to be accepted, so that the next may do better at once.
+/// Other failures (too many open files, no memory) want a pause.
+#[must_use]
+pub fn concerns_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
+}

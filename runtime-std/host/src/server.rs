@@ -1,0 +1,221 @@
+//! What a runtime is given to run.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+
+use libswarm::address::Address;
+use libswarm::backend::{Registry, RegistryError};
+use libswarm::job::Engine;
+use libswarm::node::Config;
+
+use crate::clock::Clock;
+use crate::listen::{ListenError, Listener, listen};
+use crate::stop::Stopped;
+
+/// What a runtime's `run` takes: everything a node needs, and where its connections come from.
+pub struct Server {
+    /// The frontends; they accept connections already, which wait until the runtime takes them.
+    pub listeners: Vec<Listener>,
+    /// For the node. Its epoch is that of [`clock`](Self::clock).
+    pub config: Config,
+    /// The backends, as a chain.
+    pub engine: Engine,
+    /// Where the node's time comes from.
+    pub clock: Clock,
+    /// For what randomness the node itself needs, from the operating system; the engine has its own.
+    pub seed: u64,
+    /// Says when to stop.
+    pub stopped: Stopped,
+}
+
+/// Makes a [`Server`] for a program that has no command line.
+///
+/// ```
+/// use libswarm::backend::Registry;
+/// use libswarm_host::{ServerBuilder, stopper};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (stopper, stopped) = stopper()?;
+/// let server = ServerBuilder::new(Registry::standard())
+///     .listen("tcp://127.0.0.1:0".parse()?)
+///     .backend("simulator")
+///     .build(stopped)?;
+/// println!("{}", server.listeners[0].address());
+/// // Hand `server` to a runtime's `run` on one thread, call `stopper.stop()` on another.
+/// # stopper.stop();
+/// # Ok(())
+/// # }
+/// ```
+#[must_use]
+pub struct ServerBuilder {
+    registry: Registry,
+    addresses: Vec<Address>,
+    backends: Vec<String>,
+    config: Config,
+}
+
+impl ServerBuilder {
+    /// A server without frontends and backends; `registry` knows the backends there are.
+    pub fn new(registry: Registry) -> Self {
+        Self { registry, addresses: Vec::new(), backends: Vec::new(), config: Config::default() }
+    }
+
+    /// Adds a frontend.
+    pub fn listen(mut self, address: Address) -> Self {
+        self.addresses.push(address);
+        self
+    }
+
+    /// Adds a backend to the end of the chain: its name and its words, split as a POSIX shell does (`simulator web db`).
+    pub fn backend(mut self, line: impl Into<String>) -> Self {
+        self.backends.push(line.into());
+        self
+    }
+
+    /// Replaces the node's configuration. Its epoch is set by [`build`](Self::build).
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Makes the backends, starts the clock and listens, in that order. `stopped` comes from [`stopper`](crate::stopper).
+    ///
+    /// # Errors
+    ///
+    /// A backend cannot be made, an address cannot be listened on, or the operating system has no random numbers.
+    pub fn build(self, stopped: Stopped) -> Result<Server, BuildError> {
+        let clock = Clock::start();
+        let mut config = self.config;
+        config.epoch = clock.epoch();
+        let mut engine = Engine::new(random()?);
+        engine.set_epoch(clock.epoch());
+        for line in &self.backends {
+            let (name, backend) = self.registry.make(line).map_err(BuildError::Backend)?;
+            engine.push(name, backend);
+        }
+        let mut listeners = Vec::new();
+        for address in &self.addresses {
+            listeners.append(&mut listen(address).map_err(BuildError::Listen)?);
+        }
+        Ok(Server { listeners, config, engine, clock, seed: random()?, stopped })
+    }
+}
+
+fn random() -> Result<u64, BuildError> {
+    getrandom::u64().map_err(|error| BuildError::Random(error.into()))
+}
+
+/// Why a [`Server`] could not be made.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// A backend is unknown or refuses its words.
+    Backend(RegistryError),
+    /// An address cannot be listened on.
+    Listen(ListenError),
+    /// The operating system has no random numbers.
+    Random(io::Error),
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Backend(error) => write!(f, "{error}"),
+            Self::Listen(error) => write!(f, "{error}"),
+            Self::Random(error) => {
+                write!(f, "the operating system has no random numbers: {error}")
+            }
+        }
+    }
+}
+
+impl Error for BuildError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Backend(error) => error.source(),
+            Self::Listen(error) => error.source(),
+            Self::Random(error) => Some(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stopper;
+    use libswarm::job::Job;
+    use std::time::Duration;
+
+    fn builder() -> ServerBuilder {
+        let mut registry = Registry::empty();
+        registry.add("echo", "WORD...", "says its words", |words| {
+            let words = words.join(" ");
+            if words.is_empty() { Err("it needs a word".into()) } else { Ok(Box::new(Echo(words))) }
+        });
+        ServerBuilder::new(registry)
+    }
+
+    struct Echo(String);
+
+    impl libswarm::job::Backend for Echo {
+        fn handle(
+            &mut self,
+            cx: &mut libswarm::job::Cx<'_>,
+            job: libswarm::JobId,
+            event: libswarm::job::Event<'_>,
+        ) {
+            if let libswarm::job::Event::Start(asked) = event {
+                if asked.name() == self.0 {
+                    cx.reply(job, self.0.clone());
+                } else {
+                    cx.pass(job);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn builds_frontends_and_a_chain() {
+        let (stopper, stopped) = stopper().unwrap();
+        let mut config = Config::default();
+        config.shutdown_timeout = Duration::from_secs(3);
+        let mut server = builder()
+            .listen("tcp://127.0.0.1:0".parse().unwrap())
+            .listen("tcp://127.0.0.1:0".parse().unwrap())
+            .backend("echo first")
+            .backend("echo 'the second'")
+            .config(config)
+            .build(stopped)
+            .unwrap();
+        assert_eq!(server.listeners.len(), 2);
+        assert_eq!(server.config.shutdown_timeout, Duration::from_secs(3));
+        assert_eq!(server.config.epoch, server.clock.epoch());
+        assert_eq!(server.engine.epoch(), server.clock.epoch());
+
+        let id = server.engine.start(server.clock.now(), Job::new("the second"), 0);
+        let output = server.engine.output(id).unwrap();
+        assert_eq!(output.whole.as_deref(), Some(&b"the second"[..]));
+
+        stopper.stop();
+        assert!(server.stopped.is_stopped());
+    }
+
+    #[test]
+    fn says_why_it_cannot_be_built() {
+        for (line, message) in [
+            ("nosuch", "there is no backend \"nosuch\": use one of echo"),
+            ("", "no backend is named: use one of echo"),
+            ("echo", "it needs a word; usage: echo WORD..."),
+            ("echo 'x", "\"echo 'x\" ends inside a quote or behind a backslash: close the quote"),
+        ] {
+            let (_stopper, stopped) = stopper().unwrap();
+            let error = builder().backend(line).build(stopped).err().unwrap();
+            assert_eq!(error.to_string(), message);
+        }
+        let (_stopper, stopped) = stopper().unwrap();
+        let address = Address::Unix { path: "/".into() };
+        let error = builder().listen(address).build(stopped).err().unwrap();
+        assert!(error.to_string().starts_with("cannot listen on unix:///: "));
+    }
+}

@@ -1,0 +1,202 @@
+//! One connection: its socket, and the thread that reads from it.
+
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, Thread};
+
+use libswarm::ConnId;
+use libswarm::node::{CloseReason, Input};
+use libswarm_host::Stream;
+use rustix::event::{PollFd, PollFlags};
+use rustix::net::SendFlags;
+
+use crate::shared::{Scratch, Shared};
+
+/// A socket, kept alive by whoever uses it: its thread, a writer, the table.
+pub(crate) struct Connection {
+    pub(crate) id: ConnId,
+    stream: Stream,
+    /// The node has granted a read.
+    granted: AtomicBool,
+    closed: AtomicBool,
+    /// Set by the thread before it first looks for a grant; behind a lock, so that no grant falls between the two.
+    reader: Mutex<Option<Thread>>,
+}
+
+/// Room for a backend's frames in a debug build; only what is touched becomes memory.
+const STACK: usize = 512 * 1024;
+const READ: usize = 64 * 1024;
+#[cfg(target_vendor = "apple")]
+const SEND: SendFlags = SendFlags::DONTWAIT;
+#[cfg(not(target_vendor = "apple"))]
+const SEND: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
+
+/// Takes a connection that was accepted, and starts its thread.
+pub(crate) fn open(shared: &Arc<Shared>, stream: Stream) {
+    let connection = match shared.accept(|id| Connection {
+        id,
+        stream,
+        granted: AtomicBool::new(false),
+        closed: AtomicBool::new(false),
+        reader: Mutex::new(None),
+    }) {
+        Ok(connection) => connection,
+        Err(refusal) => return log::warn!("refuses a connection: {refusal}"),
+    };
+    let id = connection.id;
+    let reader = {
+        let shared = Arc::clone(shared);
+        move || connection.serve(&shared)
+    };
+    if let Err(error) = thread::Builder::new().stack_size(STACK).spawn(reader) {
+        log::warn!("no thread for a connection: {error}");
+        shared.tell(Input::Broken(id));
+    }
+}
+
+impl Connection {
+    fn serve(self: &Arc<Self>, shared: &Arc<Shared>) {
+        *self.reader() = Some(thread::current());
+        let mut buffer = vec![0; READ];
+        let mut scratch = Scratch::default();
+        while self.wait_for_grant() {
+            match (&self.stream).read(&mut buffer) {
+                Ok(0) => {
+                    drop(buffer);
+                    shared.handle(Input::PeerShutdown(self.id), Some(self), &mut scratch);
+                    drop(scratch);
+                    self.wait_for_the_end(shared);
+                    return;
+                }
+                Ok(length) => {
+                    let input = Input::Received(self.id, &buffer[..length]);
+                    shared.handle(input, Some(self), &mut scratch);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                    self.granted.store(true, Ordering::Release);
+                }
+                Err(_) => return shared.handle(Input::Broken(self.id), Some(self), &mut scratch),
+            }
+        }
+    }
+
+    /// Returns false when the connection is closed.
+    fn wait_for_grant(&self) -> bool {
+        loop {
+            if self.closed.load(Ordering::Acquire) {
+                return false;
+            }
+            if self.granted.swap(false, Ordering::AcqRel) {
+                return true;
+            }
+            thread::park();
+        }
+    }
+
+    /// After the peer's half has ended there is nothing to read, but a peer that is gone altogether must not be kept
+    /// writing to: unix sockets tell of that by hanging up.
+    fn wait_for_the_end(&self, shared: &Arc<Shared>) {
+        while !self.closed.load(Ordering::Acquire) {
+            let fd = self.stream.as_fd();
+            let mut source = [PollFd::new(&fd, PollFlags::empty())];
+            match rustix::event::poll(&mut source, None) {
+                Ok(_) => {
+                    if !self.closed.load(Ordering::Acquire) {
+                        shared.tell(Input::Broken(self.id));
+                    }
+                    return;
+                }
+                Err(rustix::io::Errno::INTR) => {}
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// The node grants a read. `own` says that this is the connection's own thread.
+    pub(crate) fn grant(&self, own: bool) {
+        self.granted.store(true, Ordering::Release);
+        if !own {
+            self.wake();
+        }
+    }
+
+    fn wake(&self) {
+        if let Some(reader) = &*self.reader() {
+            reader.unpark();
+        }
+    }
+
+    fn reader(&self) -> MutexGuard<'_, Option<Thread>> {
+        self.reader.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes what goes without waiting. The rest is for a thread that may wait; it tells the node when all is written.
+    ///
+    /// Returns what there is to tell the node now.
+    pub(crate) fn write(
+        self: &Arc<Self>,
+        shared: &Arc<Shared>,
+        bytes: &[u8],
+    ) -> Option<Input<'static>> {
+        let mut written = 0;
+        while written < bytes.len() {
+            match rustix::net::send(&self.stream, &bytes[written..], SEND) {
+                Ok(more) => written += more,
+                Err(rustix::io::Errno::INTR) => {}
+                Err(rustix::io::Errno::AGAIN) => {
+                    return self.write_elsewhere(shared, bytes[written..].to_vec());
+                }
+                Err(_) => return Some(Input::Broken(self.id)),
+            }
+        }
+        Some(Input::Done(self.id))
+    }
+
+    fn write_elsewhere(
+        self: &Arc<Self>,
+        shared: &Arc<Shared>,
+        rest: Vec<u8>,
+    ) -> Option<Input<'static>> {
+        let writer = {
+            let (connection, shared) = (Arc::clone(self), Arc::clone(shared));
+            move || {
+                let written = (&connection.stream).write_all(&rest);
+                drop(rest);
+                let id = connection.id;
+                shared.tell(if written.is_ok() { Input::Done(id) } else { Input::Broken(id) });
+            }
+        };
+        match thread::Builder::new().stack_size(STACK).spawn(writer) {
+            Ok(_) => None,
+            Err(error) => {
+                log::warn!("no thread for a write that has to wait: {error}");
+                Some(Input::Broken(self.id))
+            }
+        }
+    }
+
+    /// Shuts the sending side down.
+    pub(crate) fn shutdown(&self) -> Input<'static> {
+        // It fails only if the peer is gone, which a read will tell.
+        let _ = self.stream.shutdown(Shutdown::Write);
+        Input::Done(self.id)
+    }
+
+    /// Closes: threads that wait in the socket come back, and the last one to let go of it frees it.
+    pub(crate) fn close(&self, why: CloseReason) {
+        log::debug!("{} closes: {why}", self.id);
+        self.closed.store(true, Ordering::Release);
+        let both = if why.is_reset() {
+            self.stream.reset_on_close();
+            Shutdown::Read
+        } else {
+            Shutdown::Both
+        };
+        // It fails if the peer has ended the connection already.
+        let _ = self.stream.shutdown(both);
+        self.wake();
+    }
+}

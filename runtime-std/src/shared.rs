@@ -1,0 +1,230 @@
+//! What all threads share: the node behind its lock, the sockets, the timer.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use libswarm::job::Engine;
+use libswarm::node::{Action, Config, Input, Refusal};
+use libswarm::{ConnId, Instant, Node};
+use libswarm_host::{Clock, Stopped, Stopper, print_log};
+use rustix::event::{PollFd, PollFlags, Timespec};
+
+use crate::connection::Connection;
+use crate::wake::Wake;
+
+pub(crate) struct Shared {
+    node: Mutex<Node>,
+    clock: Clock,
+    /// By the slot of their id.
+    connections: Mutex<Vec<Option<Arc<Connection>>>>,
+    /// Calls the thread that tends the timers.
+    wake: Wake,
+    /// When that thread wakes by itself, in nanoseconds since the clock's start.
+    wakes_at: AtomicU64,
+}
+
+/// What a thread needs each time it acts, kept so that it need not be made each time.
+#[derive(Default)]
+pub(crate) struct Scratch {
+    actions: Vec<Action>,
+    out: Vec<u8>,
+    done: Vec<Input<'static>>,
+}
+
+/// A thread keeps no larger buffer than this while it waits.
+const KEEP: usize = 4 * 1024;
+
+const NEVER: u64 = u64::MAX;
+
+impl Shared {
+    pub(crate) fn new(config: Config, engine: Engine, clock: Clock) -> io::Result<Self> {
+        Ok(Self {
+            node: Mutex::new(Node::new(config, engine)),
+            clock,
+            connections: Mutex::new(Vec::new()),
+            wake: Wake::new()?,
+            wakes_at: AtomicU64::new(NEVER),
+        })
+    }
+
+    pub(crate) fn accept(
+        self: &Arc<Self>,
+        make: impl FnOnce(ConnId) -> Connection,
+    ) -> Result<Arc<Connection>, Refusal> {
+        let connection = {
+            let mut node = self.node();
+            let id = node.accept(self.clock.now())?;
+            let connection = Arc::new(make(id));
+            let mut table = self.table();
+            if table.len() <= id.slot() {
+                table.resize_with(id.slot() + 1, || None);
+            }
+            // Before the node is unlocked: from then on any thread may be told to do something with it.
+            table[id.slot()] = Some(Arc::clone(&connection));
+            connection
+        };
+        self.act(None, None, &mut Scratch::default());
+        Ok(connection)
+    }
+
+    /// Tells the node, and does what it asks for. `own` is the connection whose thread this is.
+    pub(crate) fn handle(
+        self: &Arc<Self>,
+        input: Input<'_>,
+        own: Option<&Arc<Connection>>,
+        scratch: &mut Scratch,
+    ) {
+        self.act(Some(input), own, scratch);
+    }
+
+    /// As [`handle`](Self::handle), for a thread that does so rarely.
+    pub(crate) fn tell(self: &Arc<Self>, input: Input<'_>) {
+        self.act(Some(input), None, &mut Scratch::default());
+    }
+
+    fn act(
+        self: &Arc<Self>,
+        input: Option<Input<'_>>,
+        own: Option<&Arc<Connection>>,
+        scratch: &mut Scratch,
+    ) {
+        let Scratch { actions, out, done } = scratch;
+        let mut input = input;
+        loop {
+            let (due, stopped) = {
+                let mut node = self.node();
+                let now = self.clock.now();
+                for input in input.take().into_iter().chain(done.drain(..)) {
+                    node.handle(now, input);
+                }
+                while let Some(action) = node.poll(out) {
+                    actions.push(action);
+                }
+                (node.poll_timeout(), node.is_stopped())
+            };
+            self.see_to(due, stopped);
+            let mut at = 0;
+            for action in actions.drain(..) {
+                match action {
+                    Action::Log(log) => print_log(&log),
+                    Action::Read(id) => {
+                        if let Some(connection) = self.find(id, own) {
+                            let is_own = own.is_some_and(|own| own.id == id);
+                            connection.grant(is_own);
+                        }
+                    }
+                    Action::Write { conn, length } => {
+                        let bytes = &out[at..at + length];
+                        at += length;
+                        if let Some(connection) = self.find(conn, own) {
+                            done.extend(connection.write(self, bytes));
+                        }
+                    }
+                    Action::Shutdown(id) => {
+                        if let Some(connection) = self.find(id, own) {
+                            done.push(connection.shutdown());
+                        }
+                    }
+                    Action::Close { conn, why } => {
+                        if let Some(connection) = self.find(conn, own) {
+                            self.table()[conn.slot()] = None;
+                            connection.close(why);
+                        }
+                    }
+                    _ => {}
+                }
+            }
+            out.clear();
+            out.shrink_to(KEEP);
+            if done.is_empty() {
+                return;
+            }
+        }
+    }
+
+    fn find(&self, id: ConnId, own: Option<&Arc<Connection>>) -> Option<Arc<Connection>> {
+        if let Some(own) = own
+            && own.id == id
+        {
+            return Some(Arc::clone(own));
+        }
+        let table = self.table();
+        table.get(id.slot())?.as_ref().filter(|found| found.id == id).cloned()
+    }
+
+    /// Calls the thread that tends the timers if it would wake too late.
+    fn see_to(&self, due: Option<Instant>, stopped: bool) {
+        let due = due.map_or(NEVER, nanoseconds);
+        if stopped || due < self.wakes_at.load(Ordering::Acquire) {
+            self.wake.call();
+        }
+    }
+
+    /// Waits for timers and for the stop, until the last connection is closed. `closing` is used when no further connection
+    /// is to be accepted.
+    pub(crate) fn tend(self: &Arc<Self>, stopped: &Stopped, closing: &Stopper) -> io::Result<()> {
+        let mut stopping = false;
+        loop {
+            let (due, is_stopped) = {
+                let node = self.node.lock().map_err(|_| io::Error::other("a backend panicked"))?;
+                (node.poll_timeout(), node.is_stopped())
+            };
+            if is_stopped {
+                return Ok(());
+            }
+            let now = self.clock.now();
+            if due.is_some_and(|due| due <= now) {
+                self.tell(Input::Timeout);
+                continue;
+            }
+            // Whoever sets an earlier timer from here on sees this and calls.
+            self.wakes_at.store(due.map_or(NEVER, nanoseconds), Ordering::Release);
+            if self.node().poll_timeout() != due {
+                continue;
+            }
+            self.wait(due.map(|due| due - now), stopped, stopping)?;
+            if !stopping && stopped.is_stopped() {
+                stopping = true;
+                closing.stop();
+                self.tell(Input::Stop);
+            }
+        }
+    }
+
+    fn wait(&self, timeout: Option<Duration>, stopped: &Stopped, stopping: bool) -> io::Result<()> {
+        let timeout = timeout.map(|timeout| Timespec {
+            tv_sec: timeout.as_secs().try_into().unwrap_or(i64::MAX),
+            tv_nsec: timeout.subsec_nanos().into(),
+        });
+        let (calls, stop) = (self.wake.as_fd(), stopped.as_fd());
+        let mut sources = [PollFd::new(&calls, PollFlags::IN), PollFd::new(&stop, PollFlags::IN)];
+        let watched = if stopping { 1 } else { 2 };
+        match rustix::event::poll(&mut sources[..watched], timeout.as_ref()) {
+            Ok(_) => {}
+            Err(rustix::io::Errno::INTR) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
+        self.wake.answer();
+        Ok(())
+    }
+
+    /// A poisoned lock means that a backend has panicked: [`tend`](Self::tend) then ends the run, and until it has, nothing
+    /// that is done with the node can do more harm.
+    fn node(&self) -> MutexGuard<'_, Node> {
+        self.node.lock().unwrap_or_else(|poisoned| {
+            self.wake.call();
+            PoisonError::into_inner(poisoned)
+        })
+    }
+
+    fn table(&self) -> MutexGuard<'_, Vec<Option<Arc<Connection>>>> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn nanoseconds(at: Instant) -> u64 {
+    u64::try_from(at.since_epoch().as_nanos()).unwrap_or(NEVER)
+}
