@@ -6,6 +6,7 @@ use std::path::Path;
 
 use libswarm::Instant;
 use libswarm::backend::Simulator;
+use libswarm::docker::version::ApiVersion;
 use libswarm::http1::{Limits, Server, ServerEvent};
 use libswarm::job::{Engine, Job};
 use serde_json::Value;
@@ -167,7 +168,8 @@ fn answer(target: &str) -> Value {
     let mut engine = Engine::new(1);
     let names = ["web".to_owned(), "db".to_owned()];
     engine.push("simulator", Box::new(Simulator::from_words(&names).unwrap()));
-    let job = engine.start(Instant::ZERO, Job::from_request(head), 0);
+    let job =
+        engine.start(Instant::ZERO, Job::from_request(head, ApiVersion::MIN..=ApiVersion::MAX), 0);
     let body = engine.output(job).unwrap().whole.take().unwrap();
     serde_json::from_slice(&body).unwrap()
 }

@@ -5,6 +5,8 @@ use alloc::string::String;
 use core::fmt;
 use core::time::Duration;
 
+use crate::docker::civil;
+
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
@@ -48,7 +50,7 @@ pub(super) struct Rfc3339(pub(super) Duration);
 impl fmt::Display for Rfc3339 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.0.as_secs();
-        let (year, month, day) = date(seconds / DAY);
+        let (year, month, day) = civil(seconds / DAY);
         let (hour, minute, second) =
             (seconds % DAY / HOUR, seconds % HOUR / MINUTE, seconds % MINUTE);
         write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")?;
@@ -64,21 +66,6 @@ impl serde::Serialize for Rfc3339 {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
-}
-
-/// Year, month and day of a day counted from 1970-01-01, in the Gregorian calendar.
-const fn date(days: u64) -> (u64, u64, u64) {
-    const CYCLE: u64 = 146_097;
-    // Years are counted from a March 1st, so that the leap day is the last of its year; 719,468 days lie between that
-    // of the year 0 and the epoch.
-    let days = days + 719_468;
-    let (cycle, day) = (days / CYCLE, days % CYCLE);
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let day = day - (153 * month + 2) / 5 + 1;
-    let (month, carry) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
-    (400 * cycle + year + carry, month, day)
 }
 
 #[cfg(test)]
