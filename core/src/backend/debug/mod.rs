@@ -77,14 +77,13 @@ impl Debug {
         let pending = |block| Pending { block, read: 0 };
         match body {
             BodyHead::None => {}
-            // Behind the body of such a request comes a stream that ends with the connection.
-            _ if streams => block.describe(&body),
             BodyHead::Known { bytes, json: true, .. } if bytes <= WHOLE => {
                 self.pending.insert(id, pending(block));
                 cx.read_to_end(id, bytes as usize);
                 return;
             }
-            _ if last => {
+            // Without a length, what follows the head of a hijack ends with the connection.
+            _ if last && !streams => {
                 self.pending.insert(id, pending(block));
                 cx.read(id);
                 return;

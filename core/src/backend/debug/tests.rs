@@ -198,12 +198,23 @@ fn json_is_shown_and_passed_on_whole() {
 #[test]
 fn a_hijacked_stream_is_opened_and_ended_but_not_read() {
     let mut engine = engine(&[], false);
-    let headers = [("Connection", "Upgrade"), ("Upgrade", "tcp"), JSON, ("Content-Length", "29")];
-    let id = engine.start(NOW, request("POST /exec/abc/start", &headers), 0);
+    let upgrade = [("Connection", "Upgrade"), ("Upgrade", "tcp")];
+    let id = engine.start(NOW, request("POST /containers/web/attach?stdin=1", &upgrade), 0);
     let output = engine.output(id).unwrap();
     assert!(output.begun.is_some() && !output.wants_stdin);
     assert_eq!(output.status, Some(&Status::Ok));
-    assert!(printed(&mut engine).ends_with("  body 29 bytes of \"application/json\", not read\n"));
+}
+
+#[test]
+fn the_body_before_a_hijack_is_shown() {
+    let mut engine = engine(&[], false);
+    let headers = [("Connection", "Upgrade"), ("Upgrade", "tcp"), JSON, ("Content-Length", "12")];
+    let id = engine.start(NOW, request("POST /exec/abc/start", &headers), 0);
+    assert!(engine.output(id).unwrap().begun.is_none());
+    engine.stdin(NOW, id, br#"{"Tty":true}"#);
+    engine.stdin_end(NOW, id);
+    assert!(engine.output(id).unwrap().begun.is_some());
+    assert!(printed(&mut engine).ends_with("    {\n      \"Tty\": true\n    }\n"));
 }
 
 #[test]

@@ -133,12 +133,10 @@ impl Parser<'_> {
         let mut program = self.sequence()?;
         while self.rest.next_if_eq(&'|').is_some() {
             let other = self.sequence()?;
-            let (one, other_at) = (program.len(), program.len() + 2);
-            let end = other_at + other.len();
+            let len = program.len();
             shift(&mut program, 1);
-            program.insert(0, Step::Split(1, other_at));
-            debug_assert_eq!(program.len(), one + 1);
-            program.push(Step::Jump(end));
+            program.insert(0, Step::Split(1, len + 2));
+            program.push(Step::Jump(len + 2 + other.len()));
             append(&mut program, other);
         }
         Some(program)
