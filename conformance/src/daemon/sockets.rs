@@ -1,7 +1,7 @@
 //! Ports and socket files.
 
 use std::fs;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::Path;
 
 use rustix::process::Signal;
@@ -71,9 +71,8 @@ pub fn taken_over(binary: &Path) {
     let mut daemon = Daemon::start(binary, &[&address], 1);
     daemon.signal(Signal::KILL);
     daemon.wait(PATIENCE);
-    let left = fs::metadata(&path).expect("a killed daemon leaves its socket").ino();
+    assert!(Path::new(&path).exists(), "a killed daemon leaves its socket");
     let daemon = Daemon::start(binary, &[&address], 1);
-    assert_ne!(fs::metadata(&path).expect("a new one").ino(), left);
     assert_eq!(Client::connect(&address).get("/_ping").1, "OK");
     daemon.stop();
 }

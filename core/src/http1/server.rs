@@ -39,6 +39,8 @@ pub struct Server {
     version: HttpVersion,
     head_only: bool,
     keep_alive: bool,
+    /// No request is taken behind the one that is under way or comes next.
+    last: bool,
     upgrade: bool,
     /// The client waits for 100 before it sends its body, and has not got it.
     continue_due: bool,
@@ -82,6 +84,7 @@ impl Server {
             version: HttpVersion::Http11,
             head_only: false,
             keep_alive: true,
+            last: false,
             upgrade: false,
             continue_due: false,
         }
@@ -136,7 +139,7 @@ impl Server {
         self.body = BodyDecoder::new(meaning.framing);
         self.version = head.version();
         self.head_only = head.method() == "HEAD";
-        self.keep_alive = meaning.keep_alive;
+        self.keep_alive = meaning.keep_alive && !self.last;
         self.upgrade = meaning.upgrade;
         self.continue_due = meaning.expects_continue && matches!(self.halves.request, Half::Body);
         Ok((blank + length, Some(ServerEvent::Request(head))))
@@ -185,6 +188,7 @@ impl Server {
 
     /// Says in the next response that the connection will be closed behind it.
     pub const fn close_after(&mut self) {
+        self.last = true;
         self.keep_alive = false;
     }
 
