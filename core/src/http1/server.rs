@@ -119,11 +119,11 @@ impl Server {
     }
 
     fn head<'a>(&mut self, input: &'a [u8]) -> Result<(usize, Option<ServerEvent<'a>>), Error> {
-        let blank = parse::blank_lines(input)?;
-        let rest = &input[blank..];
-        if rest.is_empty() || self.halves.response != Half::Idle {
+        let (blank, begins) = parse::blank_lines(input)?;
+        if !begins {
             return Ok((blank, None));
         }
+        let rest = &input[blank..];
         let Some((length, head, meaning)) = parse::request(rest, &mut self.scanner, &self.limits)?
         else {
             return Ok((blank, None));
