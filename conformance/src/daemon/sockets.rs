@@ -41,7 +41,7 @@ pub fn unix(binary: &Path) {
     let path = folder.file("a.sock");
     let address = format!("unix://{path}");
     let daemon = Daemon::start(binary, &[&address], 1);
-    assert_eq!(daemon.addresses, [address.clone()]);
+    assert_eq!(daemon.addresses, std::slice::from_ref(&address));
     let metadata = fs::metadata(&path).expect("the socket is there");
     assert!(metadata.file_type().is_socket());
     assert_eq!(metadata.permissions().mode() & 0o7777, 0o660);
