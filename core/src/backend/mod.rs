@@ -10,9 +10,11 @@ use crate::job::Backend;
 use crate::words;
 
 mod debug;
+mod forward;
 mod simulator;
 
 pub use debug::Debug;
+pub use forward::Forward;
 pub use simulator::Simulator;
 
 /// Backends by name: what `--backend 'NAME WORDS…'` can select and what `--help` lists.
@@ -37,17 +39,27 @@ impl Registry {
         Self { kinds: Vec::new() }
     }
 
-    /// The backends of this crate: `debug` and `simulator`.
+    /// The backends of this crate: `debug`, `forward` and `simulator`.
     #[must_use]
     pub fn standard() -> Self {
         let mut registry = Self::empty();
         registry.add("debug", Debug::USAGE, Debug::ABOUT, |words| {
             Debug::from_words(words).map(|backend| Box::new(backend) as Box<dyn Backend>)
         });
+        registry.add_forward(Forward::DEFAULT);
         registry.add("simulator", Simulator::USAGE, Simulator::ABOUT, |words| {
             Simulator::from_words(words).map(|backend| Box::new(backend) as Box<dyn Backend>)
         });
         registry
+    }
+
+    /// Adds `forward`, with the address that it takes without one.
+    pub fn add_forward(&mut self, default: impl Into<String>) {
+        let default = default.into();
+        self.add("forward", Forward::USAGE, Forward::ABOUT, move |words| {
+            Forward::from_words(words, &default)
+                .map(|backend| Box::new(backend) as Box<dyn Backend>)
+        });
     }
 
     /// Adds a kind of backend; one of the same name is replaced.

@@ -188,7 +188,7 @@ impl Replies {
         self.error(server, 500, "no upgrade proto in request", out);
     }
 
-    fn error(&self, server: &mut Server, status: u16, message: &str, out: &mut Vec<u8>) {
+    pub(crate) fn error(&self, server: &mut Server, status: u16, message: &str, out: &mut Vec<u8>) {
         let body = if status == 304 { String::new() } else { json_message(message) };
         let headers = [&self.engine[..], &self.experimental, JSON, &self.date];
         whole(

@@ -6,7 +6,8 @@ use super::body::{BodyDecoder, Framing, Piece};
 use super::encode::{self, BodyEncoder};
 use super::parse::{self, Scanner};
 use super::state::{Half, Halves, Step};
-use super::{Error, Limits, ResponseHead};
+use super::head::header_line;
+use super::{Error, HttpVersion, Limits, RequestHead, ResponseHead};
 
 /// A client's end of one connection; the mirror of [`Server`](super::Server).
 ///
@@ -34,6 +35,7 @@ pub struct Client {
     limits: Limits,
     halves: Halves,
     scanner: Scanner,
+    framing: Framing,
     body: BodyDecoder,
     sending: BodyEncoder,
     head_only: bool,
@@ -78,6 +80,7 @@ impl Client {
             limits,
             halves: Halves::FRESH,
             scanner: Scanner::START,
+            framing: Framing::Empty,
             body: BodyDecoder::new(Framing::Empty),
             sending: BodyEncoder::new(Framing::Empty),
             head_only: false,
@@ -116,6 +119,57 @@ impl Client {
         self.head_only = request.method == "HEAD";
         self.hijack = request.hijack;
         true
+    }
+
+    /// Passes on another client's request: its method, its target and its headers in their order, less those of the other
+    /// connection; an upgrade is asked for as it was there. `framing` is that of its body there, and here. `added` is header
+    /// lines of the hop's own. HTTP/1.1 wants a Host: a request without one gets `docker`.
+    ///
+    /// `hijack` is [`Request::hijack`]. Returns as [`request`](Client::request) does.
+    pub fn relay(
+        &mut self,
+        head: &RequestHead,
+        framing: Framing,
+        hijack: bool,
+        added: &[u8],
+        out: &mut Vec<u8>,
+    ) -> bool {
+        if !self.keep_alive || !self.halves.step(Step::RequestHead) {
+            return false;
+        }
+        out.extend_from_slice(head.method().as_bytes());
+        out.push(b' ');
+        out.extend_from_slice(head.target().as_bytes());
+        out.extend_from_slice(b" HTTP/1.1\r\n");
+        let mut has_host = false;
+        for (name, value) in head.headers().end_to_end() {
+            has_host |= name.eq_ignore_ascii_case("host");
+            header_line(name, value, out);
+        }
+        if !has_host {
+            header_line("Host", b"docker", out);
+        }
+        out.extend_from_slice(added);
+        let upgrades = head.headers().filter(|(name, _)| name.eq_ignore_ascii_case("upgrade"));
+        if head.version() == HttpVersion::Http11 && head.headers().connection_names("upgrade") {
+            upgrades.for_each(|(name, value)| header_line(name, value, out));
+            header_line("Connection", b"Upgrade", out);
+        }
+        // A length is among the headers.
+        if framing == Framing::Chunked {
+            encode::framing_header(framing, out);
+        }
+        out.extend_from_slice(b"\r\n");
+        self.sending = BodyEncoder::new(framing);
+        self.head_only = head.method() == "HEAD";
+        self.hijack = hijack;
+        true
+    }
+
+    /// How the body of the response that is under way is delimited.
+    #[must_use]
+    pub const fn response_framing(&self) -> Framing {
+        self.framing
     }
 
     /// Writes what stands before `length` bytes of the request's body, and returns what has to stand behind them. `None`:
@@ -211,6 +265,7 @@ impl Client {
                 _ if self.head_only => Framing::Empty,
                 _ => meaning.framing,
             };
+            self.framing = framing;
             self.body = BodyDecoder::new(framing);
             self.keep_alive &= meaning.keep_alive && framing != Framing::UntilClose;
         }

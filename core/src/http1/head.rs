@@ -153,6 +153,44 @@ pub struct Headers<'a> {
     rest: &'a [u8],
 }
 
+impl<'a> Headers<'a> {
+    /// Those that are meant for the other end, not for the next hop (RFC 9110 section 7.6.1): without Connection, what it
+    /// names, and the fields that speak of the connection or of the framing of this hop. Content-Length and Host stay even
+    /// if Connection names them: a client must not be able to take them from a request.
+    pub(super) fn end_to_end(self) -> impl Iterator<Item = (&'a str, &'a [u8])> {
+        let all = self.clone();
+        self.filter(move |(name, _)| !is_hop_by_hop(name) && !all.clone().connection_names(name))
+    }
+
+    pub(super) fn connection_names(self, wanted: &str) -> bool {
+        let stays = ["content-length", "host"].iter().any(|name| wanted.eq_ignore_ascii_case(name));
+        !stays
+            && self
+                .filter(|(name, _)| name.eq_ignore_ascii_case("connection"))
+                .flat_map(|(_, value)| value.split(|byte| *byte == b','))
+                .any(|option| option.trim_ascii().eq_ignore_ascii_case(wanted.as_bytes()))
+    }
+}
+
+fn is_hop_by_hop(name: &str) -> bool {
+    match name.len() {
+        2 => name.eq_ignore_ascii_case("te"),
+        7 => name.eq_ignore_ascii_case("upgrade") || name.eq_ignore_ascii_case("trailer"),
+        10 => name.eq_ignore_ascii_case("connection") || name.eq_ignore_ascii_case("keep-alive"),
+        16 => name.eq_ignore_ascii_case("proxy-connection"),
+        17 => name.eq_ignore_ascii_case("transfer-encoding"),
+        _ => false,
+    }
+}
+
+/// Writes one header line.
+pub(super) fn header_line(name: &str, value: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
 impl<'a> Iterator for Headers<'a> {
     type Item = (&'a str, &'a [u8]);
 

@@ -6,7 +6,8 @@ use super::body::{BodyDecoder, Framing, Piece};
 use super::encode::{self, BodyEncoder, reason_phrase};
 use super::parse::{self, Scanner};
 use super::state::{Half, Halves, Step};
-use super::{Error, HttpVersion, Limits, RequestHead};
+use super::head::header_line;
+use super::{Error, HttpVersion, Limits, RequestHead, ResponseHead};
 
 /// A server's end of one connection: takes the bytes that come, gives events, and writes responses into buffers that it
 /// is lent.
@@ -34,6 +35,7 @@ pub struct Server {
     limits: Limits,
     halves: Halves,
     scanner: Scanner,
+    framing: Framing,
     body: BodyDecoder,
     sending: BodyEncoder,
     version: HttpVersion,
@@ -79,6 +81,7 @@ impl Server {
             limits,
             halves: Halves::FRESH,
             scanner: Scanner::START,
+            framing: Framing::Empty,
             body: BodyDecoder::new(Framing::Empty),
             sending: BodyEncoder::new(Framing::Empty),
             version: HttpVersion::Http11,
@@ -94,6 +97,18 @@ impl Server {
     #[must_use]
     pub const fn halves(&self) -> Halves {
         self.halves
+    }
+
+    /// Whether the request that is under way has a body.
+    #[must_use]
+    pub const fn has_body(&self) -> bool {
+        !matches!(self.framing, Framing::Empty | Framing::Length(0))
+    }
+
+    /// How the body of the request that is under way is delimited.
+    #[must_use]
+    pub const fn request_framing(&self) -> Framing {
+        self.framing
     }
 
     /// Reads on: how many bytes of `input` were taken, and the next event if they hold one. Without an event, more must
@@ -136,6 +151,7 @@ impl Server {
         if matches!(meaning.framing, Framing::Empty | Framing::Length(0)) {
             self.halves.step(Step::RequestEnd);
         }
+        self.framing = meaning.framing;
         self.body = BodyDecoder::new(meaning.framing);
         self.version = head.version();
         self.head_only = head.method() == "HEAD";
@@ -238,14 +254,7 @@ impl Server {
         if self.continue_due || (framing == Framing::UntilClose && !bodiless) {
             self.keep_alive = false;
         }
-        out.extend_from_slice(match self.version {
-            HttpVersion::Http10 => b"HTTP/1.0 ",
-            HttpVersion::Http11 => b"HTTP/1.1 ",
-        });
-        encode::decimal(u64::from(status), out);
-        out.push(b' ');
-        out.extend_from_slice(reason_phrase(status).as_bytes());
-        out.extend_from_slice(b"\r\n");
+        self.status_line(status, reason_phrase(status).as_bytes(), out);
         for lines in headers {
             out.extend_from_slice(lines);
         }
@@ -264,6 +273,64 @@ impl Server {
         out.extend_from_slice(b"\r\n");
         self.sending = if bodiless { BodyEncoder::Nothing } else { BodyEncoder::new(framing) };
         true
+    }
+
+    /// Passes on the head of another server's response: its status, its reason and its headers in their order, less those
+    /// of the other connection. `framing` is that of its body there; here it is the same, but chunks become bytes until
+    /// close for HTTP/1.0.
+    ///
+    /// Returns false, and writes nothing, if a response has begun before.
+    pub fn relay(&mut self, head: &ResponseHead, framing: Framing, out: &mut Vec<u8>) -> bool {
+        if !self.halves.step(Step::ResponseHead) {
+            return false;
+        }
+        let framing = match framing {
+            Framing::Chunked if self.version == HttpVersion::Http10 => Framing::UntilClose,
+            framing => framing,
+        };
+        if self.continue_due || framing == Framing::UntilClose {
+            self.keep_alive = false;
+        }
+        self.status_line(head.status(), head.reason(), out);
+        for (name, value) in head.headers().end_to_end() {
+            header_line(name, value, out);
+        }
+        if !self.keep_alive {
+            out.extend_from_slice(b"Connection: close\r\n");
+        }
+        // A length is among the headers, also where there is no body: in answers to HEAD and in 304.
+        if framing == Framing::Chunked {
+            encode::framing_header(framing, out);
+        }
+        out.extend_from_slice(b"\r\n");
+        self.sending = BodyEncoder::new(framing);
+        true
+    }
+
+    /// Passes on a head that is not final, such as 100 Continue. HTTP/1.0 has none (RFC 9110 section 15.2).
+    pub fn relay_informational(&mut self, head: &ResponseHead, out: &mut Vec<u8>) {
+        if self.version == HttpVersion::Http10 || self.halves.response != Half::Idle {
+            return;
+        }
+        if head.status() == 100 {
+            self.continue_due = false;
+        }
+        self.status_line(head.status(), head.reason(), out);
+        for (name, value) in head.headers().end_to_end() {
+            header_line(name, value, out);
+        }
+        out.extend_from_slice(b"\r\n");
+    }
+
+    fn status_line(&self, status: u16, reason: &[u8], out: &mut Vec<u8>) {
+        out.extend_from_slice(match self.version {
+            HttpVersion::Http10 => b"HTTP/1.0 ",
+            HttpVersion::Http11 => b"HTTP/1.1 ",
+        });
+        encode::decimal(u64::from(status), out);
+        out.push(b' ');
+        out.extend_from_slice(reason);
+        out.extend_from_slice(b"\r\n");
     }
 
     /// Writes `head`, a whole response head, and leaves HTTP: what follows in either direction is bytes.

@@ -3,12 +3,13 @@
 use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 use serde::Serialize;
 
 use super::engine::{Alarm, Entry, Log, Shared, Want, Work};
-use super::{Body, FailureKind, Job, Status, Stdio, Stream};
+use super::{Body, FailureKind, Job, Status, Stdio, Stream, Upstream};
 use crate::id::JobId;
 use crate::time::Instant;
 
@@ -107,6 +108,20 @@ impl<'a> Cx<'a> {
         } else {
             entry.passed = true;
         }
+    }
+
+    /// Leaves the job to another server: its request goes there as it came, and the answer to the client as it comes, bodies and
+    /// hijacked streams included. Nothing more is heard of the job but [`Event::Cancelled`](super::Event::Cancelled) at
+    /// its end. Only for jobs that came as a request and of which nothing is answered yet.
+    pub fn join(&mut self, job: JobId, upstream: &Arc<Upstream>) {
+        let Some(entry) = self.entry(job) else { return };
+        let is_request = entry.job.as_ref().is_none_or(|job| job.request().is_some());
+        if entry.begun.is_some() || entry.stdin.taken || !is_request || entry.is_child() {
+            let message = "only a request that is not answered yet can be left to another server";
+            return self.fail(job, FailureKind::System, message);
+        }
+        entry.joined = Some(Arc::clone(upstream));
+        self.shared.mark(job);
     }
 
     /// Whether the chain goes on behind this backend.

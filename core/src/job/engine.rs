@@ -4,10 +4,13 @@ use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::format;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::{Backend, Body, Cancel, ChildEvent, Cx, Event, FailureKind, Job, Status, Stdio};
+use super::{
+    Backend, Body, Cancel, ChildEvent, Cx, Event, FailureKind, Job, Status, Stdio, Upstream,
+};
 use crate::docker::Profile;
 use crate::id::{JobId, Slab};
 use crate::time::Instant;
@@ -52,6 +55,8 @@ pub(super) struct Entry {
     pub(super) begun: Option<Stdio>,
     pub(super) out: Vec<u8>,
     pub(super) whole: Option<Body>,
+    /// Another server answers in the backend's place.
+    pub(super) joined: Option<Arc<Upstream>>,
     /// A write came up short; [`Event::Writable`] is owed.
     pub(super) short: bool,
     /// The parent has asked for output with [`Cx::read_child`].
@@ -124,6 +129,9 @@ pub struct Output<'a> {
     pub stdout: &'a mut Vec<u8>,
     /// The rest of its stdout in one piece, behind `stdout`.
     pub whole: &'a mut Option<Body>,
+    /// The server that answers in its place, set by [`Cx::join`]. The owner relays between the job's client and that server,
+    /// and removes the job when it is done.
+    pub joined: Option<&'a Arc<Upstream>>,
     /// How it ended.
     pub status: Option<&'a Status>,
     /// Whether it waits for [`Engine::stdin`].
@@ -163,6 +171,11 @@ impl Engine {
     #[must_use]
     pub const fn epoch(&self) -> Duration {
         self.shared.epoch
+    }
+
+    /// A number from the seed.
+    pub(crate) fn random(&mut self) -> u64 {
+        self.shared.random.u64(..)
     }
 
     /// Gives all jobs of that name to `backend` before the chain is asked. A second registration replaces the first.
@@ -236,6 +249,12 @@ impl Engine {
         }
     }
 
+    /// What backends have read of a job's stdin and left to the next: taken out.
+    pub(crate) fn take_read_again(&mut self, job: JobId) -> Vec<u8> {
+        let entry = self.shared.jobs.get_mut(job.0);
+        entry.map(|entry| core::mem::take(&mut entry.stdin.again)).unwrap_or_default()
+    }
+
     /// Says that a job's stdin goes on although it had ended: a hijacked connection follows the body of its request.
     pub fn reopen_stdin(&mut self, job: JobId) {
         if let Some(entry) = self.shared.jobs.get_mut(job.0) {
@@ -288,6 +307,7 @@ impl Engine {
             begun: entry.begun,
             stdout: &mut entry.out,
             whole: &mut entry.whole,
+            joined: entry.joined.as_ref(),
             status: entry.status.as_ref(),
         };
         Some((entry.job.as_ref()?, output))
@@ -535,6 +555,7 @@ impl Shared {
             begun: None,
             out: Vec::new(),
             whole: None,
+            joined: None,
             short: false,
             parent_reads: false,
             status: None,
@@ -608,6 +629,10 @@ impl Shared {
 }
 
 impl Entry {
+    pub(super) const fn is_child(&self) -> bool {
+        matches!(self.owner, Owner::Parent(_))
+    }
+
     fn wants_stdin(&self) -> bool {
         self.status.is_none()
             && !self.stdin.ended

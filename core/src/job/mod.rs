@@ -35,6 +35,7 @@ mod engine;
 mod job;
 mod status;
 mod stdio;
+mod upstream;
 
 pub use backend::{Backend, Cancel, ChildEvent, Event};
 pub use cx::Cx;
@@ -42,3 +43,4 @@ pub use engine::{Engine, Log, Output};
 pub use job::{Job, Request};
 pub use status::{Failure, FailureKind, Status};
 pub use stdio::{Body, Stdio, Stream};
+pub use upstream::Upstream;

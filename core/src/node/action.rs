@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use crate::address::Address;
 use crate::http1;
 use crate::id::ConnId;
 use crate::job::Log;
@@ -19,6 +20,10 @@ pub enum Input<'a> {
     Done(ConnId),
     /// The connection broke: a read or a write failed, or the peer is gone in both directions. [`Action::Close`] follows.
     Broken(ConnId),
+    /// A connection that [`Action::Connect`] asked for is open.
+    Connected(ConnId),
+    /// A connection that [`Action::Connect`] asked for cannot be had, for this reason. Nothing more is to be reported of it.
+    ConnectFailed(ConnId, &'a str),
     /// [`Node::poll_timeout`](crate::Node::poll_timeout) is reached. Harmless at any other time.
     Timeout,
     /// Stop: accept nothing more, end what has no end, let the rest finish within
@@ -39,6 +44,13 @@ pub enum Action {
         conn: ConnId,
         /// How many bytes; never 0.
         length: usize,
+    },
+    /// Open a connection, then report [`Input::Connected`] or [`Input::ConnectFailed`]. The node watches the time.
+    Connect {
+        /// What it is called.
+        conn: ConnId,
+        /// Where to.
+        to: Address,
     },
     /// Shut the sending side down, then report [`Input::Done`].
     Shutdown(ConnId),
@@ -69,6 +81,8 @@ pub enum CloseReason {
     LingerTimeout,
     /// A job failed after it had begun to answer. The client has to see a broken connection, not a well-formed end.
     JobFailed,
+    /// The server that a request was left to broke off its answer. The client has to see a broken connection too.
+    UpstreamBroken,
     /// The daemon stops.
     Stopped,
 }
@@ -77,7 +91,7 @@ impl CloseReason {
     /// Whether the peer has to see a reset (RST, as with a linger time of 0) and not an end.
     #[must_use]
     pub const fn is_reset(self) -> bool {
-        matches!(self, Self::JobFailed)
+        matches!(self, Self::JobFailed | Self::UpstreamBroken)
     }
 }
 
@@ -90,6 +104,7 @@ impl fmt::Display for CloseReason {
             Self::Refused(error) => write!(f, "refused: {error}"),
             Self::LingerTimeout => f.write_str("the peer did not close in time"),
             Self::JobFailed => f.write_str("its job failed in the middle of the answer"),
+            Self::UpstreamBroken => f.write_str("the server broke off its answer"),
             Self::Stopped => f.write_str("the daemon stops"),
         }
     }

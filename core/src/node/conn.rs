@@ -1,9 +1,11 @@
 //! One client's connection: from its bytes to a job, and from the job's output to bytes.
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::vec::Vec;
 
 use super::action::{Action, CloseReason};
+use super::link::Link;
 use super::output::{Pending, SMALL};
 use super::{Deadline, Env, LINGER};
 use crate::http1::state::Half;
@@ -14,12 +16,18 @@ use crate::timers::TimerKey;
 
 /// A connection of a Docker client.
 pub(super) struct Conn {
-    id: ConnId,
-    http: Server,
+    pub(super) id: ConnId,
+    pub(super) http: Server,
     /// Bytes that came and could not be used yet.
     unread: Vec<u8>,
-    output: Pending,
-    job: Option<JobId>,
+    pub(super) output: Pending,
+    pub(super) job: Option<JobId>,
+    /// The job is left to another server: over this connection, once there is one.
+    joined: bool,
+    pub(super) link: Option<Box<Link>>,
+    /// This side is to be shut down once all is written, although the peer may go on sending.
+    pub(super) shutdown_due: bool,
+    shut_down: bool,
     /// Whether the head of the answer to `job` is written.
     answered: bool,
     /// An [`Action::Read`] is outstanding.
@@ -27,7 +35,7 @@ pub(super) struct Conn {
     /// An [`Action::Write`] or an [`Action::Shutdown`] is outstanding.
     busy: bool,
     peer_shutdown: Eof,
-    ending: Ending,
+    pub(super) ending: Ending,
     /// How many bytes may still be read and thrown away.
     discard: usize,
     deadline: Option<(TimerKey, Deadline)>,
@@ -46,7 +54,7 @@ enum Eof {
 
 /// How far the end of a connection is.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Ending {
+pub(super) enum Ending {
     No,
     /// Write what is pending, then end.
     Flush(CloseReason),
@@ -69,6 +77,10 @@ impl Conn {
             unread: Vec::new(),
             output: Pending::default(),
             job: None,
+            joined: false,
+            link: None,
+            shutdown_due: false,
+            shut_down: false,
             answered: false,
             reading: false,
             busy: false,
@@ -115,7 +127,9 @@ impl Conn {
 
     /// Does all that can be done without new bytes.
     pub(super) fn progress(&mut self, env: &mut Env<'_>) {
+        self.relay_unread(env);
         self.advance_unread(env);
+        self.finish_raw(env);
         self.update_deadline(env);
     }
 
@@ -147,6 +161,7 @@ impl Conn {
                 self.refuse(env, Error::HeadTimeout);
             }
             Deadline::Linger => self.end_now(env, CloseReason::LingerTimeout),
+            Deadline::Connect => self.upstream_timed_out(env),
         }
         self.update_deadline(env);
     }
@@ -155,6 +170,7 @@ impl Conn {
     pub(super) fn stop(&mut self, env: &mut Env<'_>) {
         self.http.close_after();
         match self.job {
+            Some(_) if self.joined => self.stop_relay(env),
             Some(job) if env.engine.job(job).is_some_and(Job::is_endless) => {
                 env.engine.cancel(env.now, job, Cancel::Shutdown);
             }
@@ -220,6 +236,9 @@ impl Conn {
     fn takes_input(&mut self, env: &mut Env<'_>) -> bool {
         match (self.http.halves().request, self.job) {
             (Half::Idle, None) => self.output.has_room(),
+            (Half::Body | Half::Raw, Some(_)) if self.joined => {
+                self.link.as_ref().is_some_and(|link| link.output.has_room())
+            }
             (Half::Body | Half::Raw, Some(job)) if env.engine.wants_stdin(job) => {
                 self.http.send_continue(&mut self.output.bytes);
                 true
@@ -232,6 +251,7 @@ impl Conn {
     fn start(&mut self, env: &mut Env<'_>, head: RequestHead) {
         let job = Job::from_request(head, env.replies.profile().versions());
         self.answered = false;
+        self.joined = false;
         self.discard = DISCARD;
         let job = env.engine.start(env.now, job, super::owner(self.id));
         self.job = Some(job);
@@ -247,6 +267,11 @@ impl Conn {
 
     fn stdin(&mut self, env: &mut Env<'_>, data: &[u8]) {
         match self.job {
+            Some(_) if self.joined => {
+                if let Some(link) = &mut self.link {
+                    link.write(data);
+                }
+            }
             Some(job) => env.engine.stdin(env.now, job, data),
             None => {
                 self.discard = self.discard.saturating_sub(data.len());
@@ -259,6 +284,11 @@ impl Conn {
 
     fn stdin_end(&mut self, env: &mut Env<'_>) {
         match self.job {
+            Some(_) if self.joined => {
+                if let Some(link) = &mut self.link {
+                    link.end();
+                }
+            }
             Some(job) => env.engine.stdin_end(env.now, job),
             None => self.after_response(),
         }
@@ -274,6 +304,12 @@ impl Conn {
         let whole = self.http.eof().is_ok();
         match self.job {
             Some(_) if !whole => self.end_now(env, CloseReason::Refused(Error::Truncated)),
+            // To a server the end of a client's half may mean to cancel, or the end of stdin: it is told.
+            Some(_) if self.joined => {
+                if let Some(link) = &mut self.link {
+                    link.shut_down();
+                }
+            }
             Some(job) if was_raw => env.engine.stdin_end(env.now, job),
             None if self.ending == Ending::No => self.end(CloseReason::PeerClosed),
             _ => {}
@@ -284,6 +320,7 @@ impl Conn {
     /// To a job without an end of its own, the end of its client's half is the end, as it is for dockerd.
     fn end_the_endless(&mut self, env: &mut Env<'_>) {
         if let Some(job) = self.job
+            && !self.joined
             && self.http.halves().request != Half::Body
             && env.engine.job(job).is_some_and(Job::is_endless)
         {
@@ -309,6 +346,13 @@ impl Conn {
             self.job = None;
             return false;
         };
+        if output.joined.is_some() && output.status.is_none() {
+            if !self.joined {
+                self.joined = true;
+                env.joins.push((self.id, false));
+            }
+            return false;
+        }
         let out = &mut self.output.bytes;
         match output.status {
             Some(Status::Ok) => {}
@@ -369,9 +413,10 @@ impl Conn {
     }
 
     /// The job's answer is complete.
-    fn finish(&mut self, env: &mut Env<'_>, job: JobId) {
+    pub(super) fn finish(&mut self, env: &mut Env<'_>, job: JobId) {
         env.engine.remove(env.now, job);
         self.job = None;
+        self.joined = false;
         self.after_response();
     }
 
@@ -385,6 +430,7 @@ impl Conn {
     /// Answers a request that cannot be read, and ends.
     fn refuse(&mut self, env: &mut Env<'_>, error: Error) {
         let silent = self.http.halves().response != Half::Idle;
+        self.drop_link(env, CloseReason::Refused(error));
         if let Some(job) = self.job.take() {
             env.engine.remove(env.now, job);
         }
@@ -404,7 +450,8 @@ impl Conn {
         }
     }
 
-    fn end_now(&mut self, env: &mut Env<'_>, why: CloseReason) {
+    pub(super) fn end_now(&mut self, env: &mut Env<'_>, why: CloseReason) {
+        self.drop_link(env, why);
         if let Some(job) = self.job.take() {
             env.engine.remove(env.now, job);
         }
@@ -417,6 +464,9 @@ impl Conn {
     fn update_deadline(&mut self, env: &mut Env<'_>) {
         let wanted = match self.ending {
             Ending::No if self.http.is_in_head(self.unread.len()) => Some(Deadline::Head),
+            Ending::No if self.link.as_ref().is_some_and(|link| !link.connected) => {
+                Some(Deadline::Connect)
+            }
             Ending::No | Ending::Now(_) => None,
             Ending::Flush(_) | Ending::Linger(_) => Some(Deadline::Linger),
         };
@@ -428,6 +478,9 @@ impl Conn {
             let after = match deadline {
                 Deadline::Head => env.config.head_timeout,
                 Deadline::Linger => LINGER,
+                Deadline::Connect => {
+                    self.link.as_ref().map_or(LINGER, |link| link.upstream.connect_timeout)
+                }
             };
             let key = env.timers.set(env.now + after, (self.id, deadline));
             self.deadline = Some((key, deadline));
@@ -460,11 +513,20 @@ impl Conn {
                 }
                 Ending::Flush(why) => {
                     self.ending = Ending::Linger(why);
-                    self.busy = true;
-                    return Some(Action::Shutdown(conn));
+                    self.shutdown_due = true;
                 }
                 _ => {}
             }
+        }
+        if !self.busy && self.shutdown_due && !self.shut_down {
+            self.shut_down = true;
+            self.busy = true;
+            return Some(Action::Shutdown(conn));
+        }
+        if let Some(link) = &mut self.link
+            && let Some(action) = link.next_action(self.output.has_room(), out)
+        {
+            return Some(action);
         }
         // A head that grows beyond its limit is refused, so reading on is bounded there too.
         let has_room = self.unread.len() < UNREAD || self.http.is_in_head(self.unread.len());

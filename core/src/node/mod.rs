@@ -8,21 +8,27 @@
 mod action;
 mod config;
 mod conn;
+mod link;
 mod output;
+mod relay;
 
-use alloc::collections::VecDeque;
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
 pub use action::{Action, CloseReason, Input, Refusal};
 pub use config::Config;
 use conn::Conn;
+use link::Link;
+use relay::Pool;
 
 use crate::docker::Replies;
 use crate::http1::Server;
 use crate::id::{ConnId, Key, Slab};
-use crate::job::{Engine, Log};
+use crate::job::{Engine, Log, Upstream};
 use crate::time::Instant;
 use crate::timers::Timers;
 
@@ -67,7 +73,14 @@ pub struct Node {
     config: Config,
     engine: Engine,
     replies: Replies,
-    conns: Slab<Conn>,
+    conns: Slab<Slot>,
+    clients: usize,
+    pools: BTreeMap<Arc<Upstream>, Pool>,
+    via: String,
+    /// What is to be done for connections that are nobody's: those to servers that wait or are given up.
+    actions: VecDeque<Action>,
+    joins: Vec<(ConnId, bool)>,
+    released: Vec<Release>,
     ready: VecDeque<ConnId>,
     timers: Timers<(ConnId, Deadline)>,
     now: Instant,
@@ -75,11 +88,28 @@ pub struct Node {
     logs: VecDeque<String>,
 }
 
+/// Who a connection belongs to.
+enum Slot {
+    /// It is a client's.
+    Client(Conn),
+    /// It leads to a server, and serves the client of this connection.
+    Serving(ConnId),
+    /// It leads to a server, and waits for the next request.
+    Idle(Box<Link>),
+}
+
+/// What becomes of a connection to a server that a client's connection lets go of.
+enum Release {
+    Keep(Box<Link>),
+    Close(ConnId, CloseReason),
+}
+
 /// What a connection's timer is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Deadline {
     Head,
     Linger,
+    Connect,
 }
 
 /// A peer has this long to read the last answer and close, once this end has nothing more to say.
@@ -93,6 +123,10 @@ struct Env<'a> {
     replies: &'a Replies,
     timers: &'a mut Timers<(ConnId, Deadline)>,
     logs: &'a mut VecDeque<String>,
+    via: &'a str,
+    /// Connections whose jobs are left to another server, and whether that needs a fresh connection.
+    joins: &'a mut Vec<(ConnId, bool)>,
+    released: &'a mut Vec<Release>,
 }
 
 /// A connection's id as the owner of its jobs.
@@ -111,6 +145,12 @@ impl Node {
         engine.set_epoch(config.epoch);
         Self {
             replies: Replies::new(engine.profile()),
+            via: relay::via(engine.random()),
+            clients: 0,
+            pools: BTreeMap::new(),
+            actions: VecDeque::new(),
+            joins: Vec::new(),
+            released: Vec::new(),
             config,
             engine,
             conns: Slab::new(),
@@ -132,11 +172,14 @@ impl Node {
         if self.stopping.is_some() {
             return Err(Refusal::Stopping);
         }
-        if self.conns.len() >= self.config.max_connections {
+        if self.clients >= self.config.max_connections {
             return Err(Refusal::TooManyConnections);
         }
         let limits = self.config.limits.clone();
-        let id = self.conns.insert_with(|key| Conn::new(ConnId(key), Server::new(limits)));
+        let id = self
+            .conns
+            .insert_with(|key| Slot::Client(Conn::new(ConnId(key), Server::new(limits))));
+        self.clients += 1;
         let id = ConnId(id);
         self.enqueue(id);
         Ok(id)
@@ -146,10 +189,18 @@ impl Node {
     pub fn handle(&mut self, now: Instant, input: Input<'_>) {
         self.now = self.now.max(now);
         match input {
-            Input::Received(id, bytes) => self.with(id, |conn, env| conn.received(env, bytes)),
-            Input::PeerShutdown(id) => self.with(id, Conn::peer_shutdown),
-            Input::Done(id) => self.with(id, Conn::done),
-            Input::Broken(id) => self.with(id, Conn::broken),
+            Input::Received(id, bytes) => self.route(
+                id,
+                |conn, env| conn.received(env, bytes),
+                |conn, env| conn.upstream_received(env, bytes),
+            ),
+            Input::PeerShutdown(id) => self.route(id, Conn::peer_shutdown, Conn::upstream_ended),
+            Input::Done(id) => self.route(id, Conn::done, Conn::upstream_done),
+            Input::Broken(id) => self.route(id, Conn::broken, Conn::upstream_broken),
+            Input::Connected(id) => self.route(id, |_, _| {}, Conn::upstream_connected),
+            Input::ConnectFailed(id, reason) => {
+                self.route(id, |_, _| {}, |conn, env| conn.upstream_failed(env, reason));
+            }
             Input::Timeout => self.timeout(),
             Input::Stop => self.stop(),
         }
@@ -165,10 +216,14 @@ impl Node {
         if let Some(line) = self.logs.pop_front() {
             return Some(Action::Log(Log::Warn(line)));
         }
+        if let Some(action) = self.actions.pop_front() {
+            return Some(action);
+        }
         while let Some(id) = self.ready.front().copied() {
-            if let Some(conn) = self.conns.get_mut(id.0) {
+            if let Some(Slot::Client(conn)) = self.conns.get_mut(id.0) {
                 if let Some(action) = conn.next_action(out) {
                     if let Action::Close { .. } = action {
+                        self.clients -= 1;
                         self.conns.remove(id.0);
                         self.ready.pop_front();
                     }
@@ -191,13 +246,19 @@ impl Node {
     /// Whether the node was told to stop and the last connection is closed.
     #[must_use]
     pub fn is_stopped(&self) -> bool {
-        self.stopping.is_some() && self.conns.len() == 0
+        self.stopping.is_some() && self.clients == 0
     }
 
-    /// How many connections are open.
+    /// How many connections of clients are open.
     #[must_use]
-    pub fn connections(&self) -> usize {
-        self.conns.len()
+    pub const fn connections(&self) -> usize {
+        self.clients
+    }
+
+    /// How many connections to servers are open or being opened.
+    #[must_use]
+    pub fn upstream_connections(&self) -> usize {
+        self.conns.len() - self.clients
     }
 
     /// The engine, to look at its jobs or to start some from outside.
@@ -205,8 +266,33 @@ impl Node {
         &mut self.engine
     }
 
+    /// Tells a client's connection of something that happened to it, or to the one that serves it.
+    fn route(
+        &mut self,
+        id: ConnId,
+        to_client: impl FnOnce(&mut Conn, &mut Env<'_>),
+        of_server: impl FnOnce(&mut Conn, &mut Env<'_>),
+    ) {
+        match self.conns.get(id.0) {
+            Some(Slot::Client(_)) => self.with(id, to_client),
+            Some(Slot::Serving(client)) => self.with(*client, of_server),
+            // It was to wait for the next request. Whatever it says, it can't be an answer.
+            Some(Slot::Idle(_)) => self.close_idle(id),
+            None => {}
+        }
+    }
+
+    fn close_idle(&mut self, id: ConnId) {
+        if let Some(Slot::Idle(link)) = self.conns.remove(id.0) {
+            if let Some(pool) = self.pools.get_mut(&link.upstream) {
+                pool.remove(id);
+            }
+            self.actions.push_back(Action::Close { conn: id, why: CloseReason::PeerClosed });
+        }
+    }
+
     fn with(&mut self, id: ConnId, act: impl FnOnce(&mut Conn, &mut Env<'_>)) {
-        let Some(conn) = self.conns.get_mut(id.0) else { return };
+        let Some(Slot::Client(conn)) = self.conns.get_mut(id.0) else { return };
         let unix = (self.engine.epoch() + self.now.since_epoch()).as_secs();
         self.replies.set_time(unix);
         let mut env = Env {
@@ -216,6 +302,9 @@ impl Node {
             replies: &self.replies,
             timers: &mut self.timers,
             logs: &mut self.logs,
+            via: &self.via,
+            joins: &mut self.joins,
+            released: &mut self.released,
         };
         act(conn, &mut env);
         if !conn.queued {
@@ -225,7 +314,7 @@ impl Node {
     }
 
     fn enqueue(&mut self, id: ConnId) {
-        if let Some(conn) = self.conns.get_mut(id.0)
+        if let Some(Slot::Client(conn)) = self.conns.get_mut(id.0)
             && !conn.queued
         {
             conn.queued = true;
@@ -235,12 +324,84 @@ impl Node {
 
     /// Lets connections take what their jobs have brought forth.
     fn pump(&mut self) {
-        while let Some((job, owner)) = self.engine.poll() {
-            self.with(owned_by(owner), |conn, env| {
-                if conn.job() == Some(job) {
-                    conn.progress(env);
+        loop {
+            while let Some((job, owner)) = self.engine.poll() {
+                self.with(owned_by(owner), |conn, env| {
+                    if conn.job() == Some(job) {
+                        conn.progress(env);
+                    }
+                });
+            }
+            if self.released.is_empty() && self.joins.is_empty() {
+                return;
+            }
+            while let Some(release) = self.released.pop() {
+                self.release(release);
+            }
+            for (client, fresh) in core::mem::take(&mut self.joins) {
+                self.join(client, fresh);
+            }
+        }
+    }
+
+    /// Finds a connection for a job that is left to another server.
+    fn join(&mut self, client: ConnId, fresh: bool) {
+        let Some(Slot::Client(conn)) = self.conns.get(client.0) else { return };
+        let Some(output) = conn.job().and_then(|job| self.engine.output(job)) else { return };
+        let Some(upstream) = output.joined.cloned() else { return };
+        let (mut is_loop, mut may_reuse) = (false, false);
+        self.with(client, |conn, env| {
+            is_loop = conn.is_loop(env);
+            may_reuse = conn.may_retry(env) && !fresh;
+            if is_loop {
+                conn.looped(env);
+            }
+        });
+        if is_loop {
+            return;
+        }
+        let kept = if may_reuse { self.take_idle(&upstream, client) } else { None };
+        let link = kept.unwrap_or_else(|| {
+            let limits = self.config.limits.clone();
+            let id = ConnId(self.conns.insert(Slot::Serving(client)));
+            let to = upstream.address.clone();
+            self.actions.push_back(Action::Connect { conn: id, to });
+            Box::new(Link::new(id, upstream, limits))
+        });
+        self.with(client, |conn, env| conn.attach(env, link));
+    }
+
+    fn take_idle(&mut self, upstream: &Arc<Upstream>, client: ConnId) -> Option<Box<Link>> {
+        let id = self.pools.get_mut(upstream)?.take()?;
+        let slot = self.conns.get_mut(id.0)?;
+        match core::mem::replace(slot, Slot::Serving(client)) {
+            Slot::Idle(link) => Some(link),
+            other => {
+                *slot = other;
+                None
+            }
+        }
+    }
+
+    fn release(&mut self, release: Release) {
+        match release {
+            Release::Close(id, why) => {
+                if self.conns.remove(id.0).is_some() {
+                    self.actions.push_back(Action::Close { conn: id, why });
                 }
-            });
+            }
+            Release::Keep(mut link) => {
+                let id = link.id;
+                let pool = self.pools.entry(Arc::clone(&link.upstream)).or_default();
+                if self.stopping.is_some() || !pool.put(id) {
+                    return self.release(Release::Close(id, CloseReason::Finished));
+                }
+                // Read on, to learn of its end.
+                self.actions.extend(link.next_action(true, &mut Vec::new()));
+                if let Some(slot) = self.conns.get_mut(id.0) {
+                    *slot = Slot::Idle(link);
+                }
+            }
         }
     }
 
