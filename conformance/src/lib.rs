@@ -1,1 +1,13 @@
-//! Tests against real clients and servers of libswarm.
+//! What must hold of a Docker endpoint, held against real daemons and real clients.
+//!
+//! The suites here know no runtime: each runtime's own tests name its binary and its `run`, and all suites run against
+//! both.
+//!
+//! - [`daemon`] starts a `swarmd` and looks at its command line, its sockets, its signals;
+//! - [`serving`] speaks HTTP to a running one as clients do that are slow, silent or many;
+//! - [`live`] points the docker command at one.
+
+pub mod client;
+pub mod daemon;
+pub mod live;
+pub mod serving;

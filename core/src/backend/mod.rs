@@ -73,9 +73,7 @@ impl Registry {
 
     /// Name, usage and purpose of each kind, in the order they were added.
     pub fn kinds(&self) -> impl Iterator<Item = (&str, &str, &str)> {
-        self.kinds
-            .iter()
-            .map(|kind| (kind.name.as_str(), kind.usage.as_str(), kind.about.as_str()))
+        self.kinds.iter().map(|kind| (kind.name.as_str(), kind.usage.as_str(), kind.about.as_str()))
     }
 
     /// Makes the backend that a line such as `simulator web db` asks for, and returns it with its name.

@@ -236,6 +236,13 @@ impl Engine {
         }
     }
 
+    /// Says that a job's stdin goes on although it had ended: a hijacked connection follows the body of its request.
+    pub fn reopen_stdin(&mut self, job: JobId) {
+        if let Some(entry) = self.shared.jobs.get_mut(job.0) {
+            entry.stdin.ended = false;
+        }
+    }
+
     /// Tells a job that it is not wanted any more. After [`Cancel::Gone`] it is forgotten; otherwise it has ended when
     /// this returns, with the status it chose or with [`Status::Ok`].
     pub fn cancel(&mut self, now: Instant, job: JobId, why: Cancel) {

@@ -15,7 +15,7 @@ pub struct Config {
     /// From the first byte of a head to its end; then the client gets a 408. Default 60 s. A connection that is idle
     /// between two requests has no limit.
     pub head_timeout: Duration,
-    /// How long ordinary requests and hijacked streams may go on after [`Input::Stop`](crate::Input::Stop). Default 10 s.
+    /// How long ordinary requests and hijacked streams may go on after [`Input::Stop`](crate::node::Input::Stop). Default 10 s.
     pub shutdown_timeout: Duration,
     /// What time of day it is at [`Instant::ZERO`](crate::Instant::ZERO), as time since the Unix epoch.
     pub epoch: Duration,

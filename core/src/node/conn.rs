@@ -102,6 +102,7 @@ impl Conn {
         self.reading = false;
         if self.peer_shutdown == Eof::Open {
             self.peer_shutdown = Eof::Seen;
+            self.end_the_endless(env);
             self.progress(env);
         }
     }
@@ -187,7 +188,7 @@ impl Conn {
                 }
             }
             if !self.takes_input(env) {
-                if used == input.len() || self.http.halves().request == Half::Done {
+                if used == input.len() {
                     self.note_eof(env);
                 }
                 return used;
@@ -200,6 +201,7 @@ impl Conn {
                         Some(ServerEvent::Body(data) | ServerEvent::Raw(data)) => {
                             self.stdin(env, data);
                         }
+                        Some(ServerEvent::End) if self.http.halves().request == Half::Raw => {}
                         Some(ServerEvent::End) => self.stdin_end(env),
                         None => {
                             if self.peer_shutdown == Eof::Seen {
@@ -232,11 +234,15 @@ impl Conn {
         let job = Job::from_request(head, env.replies.profile().versions());
         self.answered = false;
         self.discard = DISCARD;
-        let complete = self.http.halves().request == Half::Done;
         let job = env.engine.start(env.now, job, super::owner(self.id));
         self.job = Some(job);
-        if complete {
-            env.engine.stdin_end(env.now, job);
+        // A job that hijacks at once has the raw stream for its stdin, which begins where a request without a body ends.
+        self.flush(env);
+        if self.http.halves().request == Half::Done {
+            self.stdin_end(env);
+        }
+        if self.peer_shutdown != Eof::Open {
+            self.end_the_endless(env);
         }
     }
 
@@ -270,14 +276,21 @@ impl Conn {
         match self.job {
             Some(_) if !whole => self.end_now(env, CloseReason::Refused(Error::Truncated)),
             Some(job) if was_raw => env.engine.stdin_end(env.now, job),
-            Some(job) if env.engine.job(job).is_some_and(Job::is_endless) => {
-                env.engine.cancel(env.now, job, Cancel::HalfClosed);
-            }
             Some(_) => {}
             None if self.ending == Ending::No => self.end(CloseReason::PeerClosed),
             None => {}
         }
         self.flush(env);
+    }
+
+    /// To a job without an end of its own, the end of its client's half is the end, as it is for dockerd.
+    fn end_the_endless(&mut self, env: &mut Env<'_>) {
+        if let Some(job) = self.job
+            && self.http.halves().request != Half::Body
+            && env.engine.job(job).is_some_and(Job::is_endless)
+        {
+            env.engine.cancel(env.now, job, Cancel::HalfClosed);
+        }
     }
 
     /// Moves the job's output to the connection's, as far as there is room.
@@ -321,6 +334,10 @@ impl Conn {
             self.answered = true;
             let length = ended.then_some(output.stdout.len() + rest);
             env.replies.begin(&mut self.http, job, output.begun, length, out);
+            if self.http.halves().request == Half::Raw {
+                env.engine.reopen_stdin(id);
+                return true;
+            }
         }
         if !output.stdout.is_empty() {
             self.http.write(output.stdout, out);
@@ -451,7 +468,9 @@ impl Conn {
                 _ => {}
             }
         }
-        if !self.reading && self.peer_shutdown == Eof::Open && self.unread.len() < UNREAD {
+        // A head that grows beyond its limit is refused, so reading on is bounded there too.
+        let has_room = self.unread.len() < UNREAD || self.http.is_in_head(self.unread.len());
+        if !self.reading && self.peer_shutdown == Eof::Open && has_room {
             self.reading = true;
             return Some(Action::Read(conn));
         }

@@ -1,0 +1,139 @@
+//! A client that says exactly what it is told to.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+/// Nothing that is tested takes longer; a test that waits for more has failed.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A connection to a daemon, over TCP or a unix socket.
+#[derive(Debug)]
+pub enum Client {
+    /// Over TCP.
+    Tcp(TcpStream),
+    /// Over a unix socket.
+    Unix(UnixStream),
+}
+
+impl Client {
+    /// Connects to `tcp://host:port` or `unix://path`.
+    ///
+    /// # Panics
+    ///
+    /// Nobody listens there.
+    #[must_use]
+    pub fn connect(address: &str) -> Self {
+        let client = Self::try_connect(address);
+        client.unwrap_or_else(|error| panic!("cannot connect to {address}: {error}"))
+    }
+
+    /// As [`connect`](Self::connect).
+    ///
+    /// # Errors
+    ///
+    /// Nobody listens there.
+    pub fn try_connect(address: &str) -> io::Result<Self> {
+        if let Some(path) = address.strip_prefix("unix://") {
+            let stream = UnixStream::connect(path)?;
+            stream.set_read_timeout(Some(PATIENCE))?;
+            stream.set_write_timeout(Some(PATIENCE))?;
+            return Ok(Self::Unix(stream));
+        }
+        let stream = TcpStream::connect(address.trim_start_matches("tcp://"))?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        Ok(Self::Tcp(stream))
+    }
+
+    /// Sends all of `bytes`.
+    ///
+    /// # Panics
+    ///
+    /// The daemon does not take them.
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.write_all(bytes.as_ref()).expect("the daemon takes what it is sent");
+    }
+
+    /// Shuts the sending side down.
+    ///
+    /// # Panics
+    ///
+    /// The connection is gone.
+    pub fn half_close(&self) {
+        match self {
+            Self::Tcp(stream) => stream.shutdown(Shutdown::Write),
+            Self::Unix(stream) => stream.shutdown(Shutdown::Write),
+        }
+        .expect("the connection is there");
+    }
+
+    /// Reads until what came ends with `end`.
+    ///
+    /// # Panics
+    ///
+    /// It never does.
+    pub fn until(&mut self, end: &str) -> String {
+        let (mut got, mut byte) = (Vec::new(), [0]);
+        while !got.ends_with(end.as_bytes()) {
+            match self.read(&mut byte) {
+                Ok(1..) => got.push(byte[0]),
+                other => panic!("{other:?} before {end:?}, after {}", got.escape_ascii()),
+            }
+        }
+        String::from_utf8_lossy(&got).into_owned()
+    }
+
+    /// Reads until the daemon closes.
+    ///
+    /// # Panics
+    ///
+    /// It breaks the connection, or does not close it.
+    pub fn rest(&mut self) -> String {
+        let mut got = Vec::new();
+        self.read_to_end(&mut got).expect("the daemon closes the connection");
+        String::from_utf8_lossy(&got).into_owned()
+    }
+
+    /// One whole answer with a Content-Length or without a body; its head and its body.
+    pub fn answer(&mut self) -> (String, String) {
+        let head = self.until("\r\n\r\n");
+        let length = head
+            .lines()
+            .find_map(|line| line.strip_prefix("Content-Length: "))
+            .map_or(0, |length| length.parse().expect("a length is a number"));
+        let mut body = vec![0; length];
+        self.read_exact(&mut body).expect("the body is as long as announced");
+        (head, String::from_utf8_lossy(&body).into_owned())
+    }
+
+    /// Asks for `target` by GET.
+    pub fn get(&mut self, target: &str) -> (String, String) {
+        self.send(format!("GET {target} HTTP/1.1\r\nHost: test\r\n\r\n"));
+        self.answer()
+    }
+}
+
+impl Read for Client {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.read(buffer),
+            Self::Unix(stream) => stream.read(buffer),
+        }
+    }
+}
+
+impl Write for Client {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.write(bytes),
+            Self::Unix(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

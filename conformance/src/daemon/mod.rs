@@ -1,0 +1,25 @@
+//! A daemon under test, and the suites on its command line, its sockets and its end.
+
+mod command_line;
+mod printing;
+mod process;
+mod sockets;
+mod stopping;
+
+pub use command_line::{addresses, backends, errors, help, usage};
+pub use printing::{chain, closed_stdout, debug};
+pub use process::{Daemon, Folder, run};
+pub use sockets::{ports, taken_over, unix};
+pub use stopping::{second_signal, stops};
+
+/// Makes the tests of a daemon: all suites of this module, for the binary at that path.
+#[macro_export]
+macro_rules! daemon_tests {
+    ($binary:expr) => {
+        $crate::daemon_tests!($binary: help usage errors addresses backends ports unix taken_over stops second_signal
+            debug chain closed_stdout);
+    };
+    ($binary:expr: $($suite:ident)*) => {
+        $(#[test] fn $suite() { $crate::daemon::$suite(std::path::Path::new($binary)); })*
+    };
+}

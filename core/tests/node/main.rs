@@ -1,0 +1,7 @@
+//! A node driven as a runtime drives it, without sockets: what a Docker client sends, and what it gets.
+
+mod endings;
+mod harness;
+mod limits;
+mod requests;
+mod streams;
