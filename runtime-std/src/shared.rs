@@ -20,22 +20,26 @@ pub(crate) struct Shared {
     clock: Clock,
     /// By the slot of their id.
     connections: Mutex<Vec<Option<Arc<Connection>>>>,
+    spares: Mutex<Vec<Scratch>>,
     /// Calls the thread that tends the timers.
     wake: Wake,
     /// When that thread wakes by itself, in nanoseconds since the clock's start.
     wakes_at: AtomicU64,
 }
 
-/// What a thread needs each time it acts, kept so that it need not be made each time.
+/// What a thread needs while it acts.
 #[derive(Default)]
-pub(crate) struct Scratch {
+struct Scratch {
     actions: Vec<Action>,
     out: Vec<u8>,
     done: Vec<Input<'static>>,
 }
 
-/// A thread keeps no larger buffer than this while it waits.
-const KEEP: usize = 4 * 1024;
+/// So many are kept for the next thread, as many as may act at once on a large machine; one that waits for its connection
+/// holds none.
+const SPARES: usize = 32;
+/// And none larger than this: it takes a write of a node's, and what goes with it.
+const SPARE: usize = 1024 * 1024;
 
 const NEVER: u64 = u64::MAX;
 
@@ -45,6 +49,7 @@ impl Shared {
             node: Mutex::new(Node::new(config, engine)),
             clock,
             connections: Mutex::new(Vec::new()),
+            spares: Mutex::new(Vec::new()),
             wake: Wake::new()?,
             wakes_at: AtomicU64::new(NEVER),
         })
@@ -66,26 +71,30 @@ impl Shared {
             table[id.slot()] = Some(Arc::clone(&connection));
             connection
         };
-        self.act(None, None, &mut Scratch::default());
+        self.act(None, None);
         Ok(connection)
     }
 
-    /// Tells the node, and does what it asks for. `own` is the connection whose thread this is.
-    pub(crate) fn handle(
-        self: &Arc<Self>,
-        input: Input<'_>,
-        own: Option<&Arc<Connection>>,
-        scratch: &mut Scratch,
-    ) {
-        self.act(Some(input), own, scratch);
-    }
-
-    /// As [`handle`](Self::handle), for a thread that does so rarely.
+    /// Tells the node, and does what it asks for.
     pub(crate) fn tell(self: &Arc<Self>, input: Input<'_>) {
-        self.act(Some(input), None, &mut Scratch::default());
+        self.act(Some(input), None);
     }
 
-    fn act(
+    /// As [`tell`](Self::tell), by the thread of `own`.
+    pub(crate) fn handle(self: &Arc<Self>, input: Input<'_>, own: &Arc<Connection>) {
+        self.act(Some(input), Some(own));
+    }
+
+    fn act(self: &Arc<Self>, input: Option<Input<'_>>, own: Option<&Arc<Connection>>) {
+        let mut scratch = self.spares().pop().unwrap_or_default();
+        self.act_with(input, own, &mut scratch);
+        let mut spares = self.spares();
+        if spares.len() < SPARES && scratch.out.capacity() <= SPARE {
+            spares.push(scratch);
+        }
+    }
+
+    fn act_with(
         self: &Arc<Self>,
         input: Option<Input<'_>>,
         own: Option<&Arc<Connection>>,
@@ -138,7 +147,6 @@ impl Shared {
                 }
             }
             out.clear();
-            out.shrink_to(KEEP);
             if done.is_empty() {
                 return;
             }
@@ -218,6 +226,10 @@ impl Shared {
             self.wake.call();
             PoisonError::into_inner(poisoned)
         })
+    }
+
+    fn spares(&self) -> MutexGuard<'_, Vec<Scratch>> {
+        self.spares.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn table(&self) -> MutexGuard<'_, Vec<Option<Arc<Connection>>>> {
