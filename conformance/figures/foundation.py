@@ -31,12 +31,14 @@ SECTIONS = ["ping", "list", "memory", "instructions"]
 CONTAINERS = 100
 LIST = "/v1.41/containers/json"
 SMOL, THREADS, NGINX = "swarmd (smol)", "swarmd-std (threads)", "nginx"
+# What a client has to parse slows wrk down, too: this one sends the headers that swarmd sends.
+NGINX_HEADERS = "nginx, swarmd's headers"
 FIXED = {SMOL: "smol, fixed reply", THREADS: "threads, fixed reply"}
 
 NGINX_CONF = """\
 daemon off;
 worker_processes 1;
-pid {dir}/nginx.pid;
+pid {dir}/{port}.pid;
 error_log stderr;
 events {{ worker_connections 16384; }}
 http {{
@@ -52,7 +54,7 @@ http {{
     scgi_temp_path {dir}/scgi;
     server {{
         listen 127.0.0.1:{port} backlog=4096;
-        location = /_ping {{ default_type text/plain; return 200 "OK"; }}
+        location = /_ping {{ default_type "text/plain; charset=utf-8"; {headers} return 200 "OK"; }}
         location = {list} {{ default_type application/json; alias {dir}/list.json; }}
     }}
 }}
@@ -79,13 +81,18 @@ class Server:
             if self.process.poll() is not None:
                 raise Failed(f"{name} ended with {self.process.returncode}: {' '.join(command)}")
             try:
-                return self.get("/_ping") and None
+                self.get("/_ping")
+                return
             except OSError:
                 if time.monotonic() > deadline:
                     raise Failed(f"{name} does not answer on port {port}") from None
                 time.sleep(0.05)
 
     def get(self, path):
+        return self.answer(path)[1]
+
+    def answer(self, path):
+        """Headers and body."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
         with contextlib.closing(connection):
             connection.request("GET", path)
@@ -93,7 +100,7 @@ class Server:
             body = response.read()
             if response.status != 200:
                 raise Failed(f"{self.name} answers {path} with {response.status}")
-            return body
+            return response.getheaders(), body
 
     def stop(self):
         self.process.terminate()
@@ -152,12 +159,13 @@ class Bench:
             self.target = pathlib.Path(json.loads(metadata.stdout)["target_directory"], "release")
         return self.target
 
-    def start(self, stack, name, *backend):
+    def start(self, stack, name, *backend, headers=()):
         port = free_port()
         target = self.build()
-        if name == NGINX:
-            conf = pathlib.Path(self.dir, "nginx.conf")
-            conf.write_text(NGINX_CONF.format(dir=self.dir, port=port, list=LIST))
+        if name in (NGINX, NGINX_HEADERS):
+            lines = " ".join(f'add_header {key} "{value}";' for key, value in headers)
+            conf = pathlib.Path(self.dir, f"nginx-{port}.conf")
+            conf.write_text(NGINX_CONF.format(dir=self.dir, port=port, list=LIST, headers=lines))
             command = [tool("nginx", "nginx-light"), "-c", str(conf), "-p", self.dir]
         elif name in FIXED:
             program = "swarmd" if name == SMOL else "swarmd-std"
@@ -224,16 +232,18 @@ def rows(results, connections, promises):
     """A line for each server; `promises` maps a server to what it is to reach of nginx's rate."""
     for name, rounds in results.items():
         rate, cpu = (statistics.median(values) for values in zip(*rounds))
-        beside, cheap = "", ""
+        beside, cheap, same = "", "", ""
         if name in FIXED:
             beside = verdict(ratio(results, name, NGINX), promises.get(name))
             cheap = f"{ratio(results, name, NGINX, 1):.2f}"
+            if NGINX_HEADERS in results:
+                same = f"{ratio(results, name, NGINX_HEADERS):.2f}"
         fixed = FIXED.get(name)
         node = verdict(ratio(results, name, fixed), 0.9) if fixed in results else ""
-        row(connections, name, f"{rate:,.0f}", f"{cpu:.2f}", beside, cheap, node)
+        row(connections, name, f"{rate:,.0f}", f"{cpu:.2f}", beside, same, cheap, node)
 
 
-COLUMNS = ["connections", "server", "req/s", "CPU-s per 100k", "rate ÷ nginx", "CPU ÷ nginx", "rate ÷ fixed reply"]
+COLUMNS = ["connections", "server", "req/s", "CPU-s per 100k", "rate ÷ nginx", "rate ÷ nginx with swarmd's headers", "CPU ÷ nginx", "rate ÷ fixed reply"]
 
 
 def ping(bench):
@@ -241,6 +251,11 @@ def ping(bench):
     with contextlib.ExitStack() as stack:
         names = [SMOL, NGINX, FIXED[SMOL], THREADS, FIXED[THREADS]]
         servers = [bench.start(stack, name, "web") for name in names]
+        headers, _ = servers[0].answer("/_ping")
+        # nginx sends these of its own.
+        own = {"Server", "Date", "Content-Type", "Content-Length", "Connection"}
+        headers = [(key, value) for key, value in headers if key not in own]
+        servers.insert(2, bench.start(stack, NGINX_HEADERS, headers=headers))
         head("GET /_ping, keep-alive", *COLUMNS)
         for connections, promises in [
             (1, {SMOL: 0.85, THREADS: 1.0}),
