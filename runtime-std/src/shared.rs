@@ -1,5 +1,6 @@
 //! What all threads share: the node behind its lock, the sockets, the timer.
 
+use std::collections::HashMap;
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,8 +19,8 @@ use crate::wake::Wake;
 pub(crate) struct Shared {
     node: Mutex<Node>,
     clock: Clock,
-    /// By the slot of their id.
-    connections: Mutex<Vec<Option<Arc<Connection>>>>,
+    /// By their whole id: the node may give a slot to a new connection before the thread that closes the old one has done so.
+    connections: Mutex<HashMap<ConnId, Arc<Connection>>>,
     spares: Mutex<Vec<Scratch>>,
     /// Calls the thread that tends the timers.
     wake: Wake,
@@ -48,7 +49,7 @@ impl Shared {
         Ok(Self {
             node: Mutex::new(Node::new(config, engine)),
             clock,
-            connections: Mutex::new(Vec::new()),
+            connections: Mutex::new(HashMap::new()),
             spares: Mutex::new(Vec::new()),
             wake: Wake::new()?,
             wakes_at: AtomicU64::new(NEVER),
@@ -63,12 +64,8 @@ impl Shared {
             let mut node = self.node();
             let id = node.accept(self.clock.now())?;
             let connection = Arc::new(make(id));
-            let mut table = self.table();
-            if table.len() <= id.slot() {
-                table.resize_with(id.slot() + 1, || None);
-            }
             // Before the node is unlocked: from then on any thread may be told to do something with it.
-            table[id.slot()] = Some(Arc::clone(&connection));
+            self.table().insert(id, Arc::clone(&connection));
             connection
         };
         self.act(None, None);
@@ -138,8 +135,8 @@ impl Shared {
                         }
                     }
                     Action::Close { conn, why } => {
-                        if let Some(connection) = self.find(conn, own) {
-                            self.table()[conn.slot()] = None;
+                        let connection = self.table().remove(&conn);
+                        if let Some(connection) = connection {
                             connection.close(why);
                         }
                     }
@@ -159,8 +156,7 @@ impl Shared {
         {
             return Some(Arc::clone(own));
         }
-        let table = self.table();
-        table.get(id.slot())?.as_ref().filter(|found| found.id == id).cloned()
+        self.table().get(&id).cloned()
     }
 
     /// Calls the thread that tends the timers if it would wake too late.
@@ -232,7 +228,7 @@ impl Shared {
         self.spares.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn table(&self) -> MutexGuard<'_, Vec<Option<Arc<Connection>>>> {
+    fn table(&self) -> MutexGuard<'_, HashMap<ConnId, Arc<Connection>>> {
         self.connections.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

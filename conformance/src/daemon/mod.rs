@@ -16,10 +16,17 @@ pub use stopping::{second_signal, stops};
 #[macro_export]
 macro_rules! daemon_tests {
     ($binary:expr) => {
-        $crate::daemon_tests!($binary: help usage errors addresses backends ports unix taken_over stops second_signal
+        $crate::suites!(daemon, std::path::Path::new($binary);
+            help usage errors addresses backends ports unix taken_over stops second_signal
             debug chain closed_stdout);
     };
-    ($binary:expr: $($suite:ident)*) => {
-        $(#[test] fn $suite() { $crate::daemon::$suite(std::path::Path::new($binary)); })*
+}
+
+/// Makes a test of each suite of a module.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! suites {
+    ($module:ident, $subject:expr; $($suite:ident)*) => {
+        $(#[test] fn $suite() { $crate::$module::$suite($subject); })*
     };
 }

@@ -154,31 +154,25 @@ impl Replies {
         let Some(request) = job.request() else { return };
         let head = request.head();
         if head.method() == "OPTIONS" {
-            return self.whole(
-                server,
-                200,
-                &[&self.engine, &self.experimental, &self.date],
-                b"",
-                out,
-            );
+            return whole(server, 200, &[&self.engine, &self.experimental, &self.date], b"", out);
         }
         match unmatched::answer(head.method(), head.target(), &self.profile) {
             Unmatched::Redirect(target) => {
                 let location = format!("Location: {target}\r\n");
-                self.whole(server, 301, &[location.as_bytes(), &self.date], b"", out);
+                whole(server, 301, &[location.as_bytes(), &self.date], b"", out);
             }
             Unmatched::Version { message, too_old_for_json: true } => {
                 let headers =
                     [&self.engine[..], TEXT, b"X-Content-Type-Options: nosniff\r\n", &self.date];
-                self.whole(server, 400, &headers, format!("{message}\n").as_bytes(), out);
+                whole(server, 400, &headers, format!("{message}\n").as_bytes(), out);
             }
             Unmatched::Version { message, .. } => {
                 let headers = [&self.engine[..], JSON, &self.date];
-                self.whole(server, 400, &headers, json_message(&message).as_bytes(), out);
+                whole(server, 400, &headers, json_message(&message).as_bytes(), out);
             }
             Unmatched::NotFound => {
                 let body = json_message("page not found");
-                self.whole(server, 404, &[JSON, &self.date], body.as_bytes(), out);
+                whole(server, 404, &[JSON, &self.date], body.as_bytes(), out);
             }
         }
     }
@@ -187,7 +181,7 @@ impl Replies {
     pub(crate) fn refuse(&self, server: &mut Server, error: http1::Error, out: &mut Vec<u8>) {
         let status = error.status();
         let body = format!("{status} {}: {error}", http1::reason_phrase(status));
-        self.whole(server, status, &[TEXT, &self.date], body.as_bytes(), out);
+        whole(server, status, &[TEXT, &self.date], body.as_bytes(), out);
     }
 
     fn no_upgrade(&self, server: &mut Server, out: &mut Vec<u8>) {
@@ -197,7 +191,7 @@ impl Replies {
     fn error(&self, server: &mut Server, status: u16, message: &str, out: &mut Vec<u8>) {
         let body = if status == 304 { String::new() } else { json_message(message) };
         let headers = [&self.engine[..], &self.experimental, JSON, &self.date];
-        self.whole(
+        whole(
             server,
             status,
             if status == 304 { &headers[..2] } else { &headers },
@@ -217,19 +211,12 @@ impl Replies {
         let headers = [&self.engine[..], &self.experimental, headers, &self.date];
         server.respond(status, framing, &headers, out);
     }
+}
 
-    fn whole(
-        &self,
-        server: &mut Server,
-        status: u16,
-        headers: &[&[u8]],
-        body: &[u8],
-        out: &mut Vec<u8>,
-    ) {
-        if server.respond(status, Framing::Length(body.len() as u64), headers, out) {
-            server.write(body, out);
-            server.end(out);
-        }
+fn whole(server: &mut Server, status: u16, headers: &[&[u8]], body: &[u8], out: &mut Vec<u8>) {
+    if server.respond(status, Framing::Length(body.len() as u64), headers, out) {
+        server.write(body, out);
+        server.end(out);
     }
 }
 

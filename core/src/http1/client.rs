@@ -95,9 +95,9 @@ impl Client {
     /// Writes the head of a request. `headers` are whole header lines with their line ends, without those that delimit
     /// the body: these are added.
     ///
-    /// Returns false, and writes nothing, if the connection is not between two exchanges.
+    /// Returns false, and writes nothing, if the connection is not between two exchanges, or the server has ended it.
     pub fn request(&mut self, request: &Request<'_>, headers: &[&[u8]], out: &mut Vec<u8>) -> bool {
-        if !self.halves.step(Step::RequestHead) {
+        if !self.keep_alive || !self.halves.step(Step::RequestHead) {
             return false;
         }
         out.extend_from_slice(request.method.as_bytes());
@@ -156,19 +156,33 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// The response is malformed, or comes without a request: close, and trust nothing of it.
+    /// The response is malformed, or comes without a request: close, and trust nothing of it. Nothing more is read from
+    /// this server.
     pub fn receive<'a>(
         &mut self,
         input: &'a [u8],
     ) -> Result<(usize, Option<ClientEvent<'a>>), Error> {
-        match self.halves.response {
-            Half::Idle if input.is_empty() => Ok((0, None)),
+        let result = match self.halves.response {
+            Half::Idle | Half::Raw if input.is_empty() => Ok((0, None)),
             Half::Idle => self.head(input),
             Half::Body => self.body(input),
-            Half::Raw if input.is_empty() => Ok((0, None)),
             Half::Raw => Ok((input.len(), Some(ClientEvent::Raw(input)))),
-            Half::Done | Half::Closed => Ok((0, None)),
+            Half::Done => {
+                // They would be taken for the answer to the next request (RFC 9112 section 6.3).
+                self.keep_alive &= input.is_empty();
+                Ok((input.len(), None))
+            }
+            Half::Closed => Ok((input.len(), None)),
+        };
+        if result.is_err() {
+            self.refuse();
         }
+        result
+    }
+
+    const fn refuse(&mut self) {
+        self.halves.step(Step::ResponseRefused);
+        self.keep_alive = false;
     }
 
     fn head<'a>(&mut self, input: &'a [u8]) -> Result<(usize, Option<ClientEvent<'a>>), Error> {
@@ -233,16 +247,18 @@ impl Client {
                 self.halves.step(Step::ResponseEnd);
                 Ok(Some(ClientEvent::End))
             }
-            Halves { response: Half::Body, .. } => Err(Error::Truncated),
-            Halves { response: Half::Idle, request } if !matches!(request, Half::Idle) => {
+            Halves { response: Half::Idle, request: Half::Idle }
+            | Halves { response: Half::Done | Half::Closed, .. } => Ok(None),
+            Halves { response: Half::Idle | Half::Body, .. } => {
+                self.refuse();
                 Err(Error::Truncated)
             }
-            _ => Ok(None),
         }
     }
 
     /// Makes the connection ready for another exchange, if both messages are complete and both ends keep it; returns
-    /// whether it is.
+    /// whether it is. Give all that has come to [`receive`](Client::receive) before: bytes behind a response make its
+    /// connection unfit.
     pub const fn reuse(&mut self) -> bool {
         let reusable = self.keep_alive
             && matches!(self.halves, Halves { request: Half::Done, response: Half::Done });

@@ -5,7 +5,7 @@ use core::mem::MaybeUninit;
 use httparse::Status;
 use memchr::memchr;
 
-use super::body::Framing;
+use super::body::{Framing, is_token};
 use super::{Error, HttpVersion, Limits, RequestHead, ResponseHead};
 
 /// The most headers that any [`Limits`] can allow.
@@ -19,36 +19,84 @@ pub(super) struct Scanner {
     scanned: usize,
 }
 
+/// The two kinds of heads.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Request,
+    Response,
+}
+
 impl Scanner {
     pub(super) const START: Self = Self { line: 0, scanned: 0 };
 
-    /// Whether a whole head is in `input`, which begins with the bytes of all calls before. Refuses what can't become one.
-    fn is_complete(&mut self, input: &[u8], limits: &Limits) -> Result<bool, Error> {
+    /// Whether a whole head is in `input`, which begins with the bytes of all calls before.
+    ///
+    /// Refuses what can't become one, line by line: where a head is refused, and as what, depends on its bytes only and
+    /// not on the pieces they come in.
+    fn is_complete(&mut self, input: &[u8], limits: &Limits, kind: Kind) -> Result<bool, Error> {
         while let Some(found) = memchr(b'\n', &input[self.scanned..]) {
             let end = self.scanned + found;
+            self.check_limits(end, limits, kind)?;
             if end == 0 || input[end - 1] != b'\r' {
                 return Err(Error::BareLineFeed);
             }
-            let blank = end - 1 == self.line;
+            let line = &input[self.line..=end];
+            let is_start = self.line == 0;
             self.scanned = end + 1;
             self.line = end + 1;
-            if blank {
+            if line == b"\r\n" {
                 return Ok(true);
             }
+            check_line(line, limits, kind, is_start)?;
         }
         self.scanned = input.len();
-        if self.line == 0 && input.len() > limits.target + LONGEST_METHOD {
+        self.check_limits(input.len().saturating_sub(1), limits, kind)?;
+        Ok(false)
+    }
+
+    /// Whether a line that reaches to `at` is within the limits; the one that is passed first counts.
+    const fn check_limits(&self, at: usize, limits: &Limits, kind: Kind) -> Result<(), Error> {
+        let start_line = longest_request_line(limits);
+        if self.line == 0
+            && matches!(kind, Kind::Request)
+            && at > start_line
+            && start_line < limits.head
+        {
             return Err(Error::TargetTooLong);
         }
-        if input.len() > limits.head {
+        if at >= limits.head {
             return Err(Error::HeadTooLarge);
         }
-        Ok(false)
+        Ok(())
     }
 }
 
-/// A start line that has not ended may be longer than the target by a method, a version and two spaces.
-const LONGEST_METHOD: usize = 64;
+/// The most bytes of a request line, without its LF. It may be longer than the target by a method, a version, two spaces
+/// and the CR.
+const fn longest_request_line(limits: &Limits) -> usize {
+    limits.target.saturating_add(64)
+}
+
+/// Whether a head can have this line, which is complete.
+fn check_line(line: &[u8], limits: &Limits, kind: Kind, is_start: bool) -> Result<(), Error> {
+    let refused = |error| from_httparse(error, kind, line);
+    match kind {
+        _ if !is_start => {
+            httparse::parse_headers(line, &mut [httparse::EMPTY_HEADER]).map_err(refused)?;
+        }
+        Kind::Request => {
+            let mut request = httparse::Request::new(&mut []);
+            request.parse(line).map_err(refused)?;
+            if request.path.is_some_and(|target| target.len() > limits.target) {
+                return Err(Error::TargetTooLong);
+            }
+        }
+        Kind::Response => {
+            httparse::Response::new(&mut []).parse(line).map_err(refused)?;
+        }
+    }
+    Ok(())
+}
 
 /// What a request's headers say about the connection and the body.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -68,35 +116,53 @@ pub(super) struct ResponseMeaning {
     pub(super) keep_alive: bool,
 }
 
-/// The head of a request at the start of `input`: its length, itself, and what it means. `None` if more must come.
+/// The head of a request at the start of `input`, which is not empty: its length, itself, and what it means. `None` if
+/// more must come.
 pub(super) fn request(
     input: &[u8],
     scanner: &mut Scanner,
     limits: &Limits,
 ) -> Result<Option<(usize, RequestHead, RequestMeaning)>, Error> {
-    // A head that comes whole, as nearly all do, is read once. One that comes in pieces is first waited for.
-    if scanner.scanned > 0 && !scanner.is_complete(input, limits)? {
+    // Known at once, and all that may ever come of a peer that speaks TLS.
+    if input.first().is_none_or(|byte| !is_token(*byte)) {
+        return Err(Error::StartLine);
+    }
+    // A head that comes whole, as nearly all do, is read once. What comes in pieces, or has an error, is read line by line.
+    if scanner.scanned == 0
+        && let Ok(Some(found)) = whole_request(input, limits)
+    {
+        return Ok(Some(found));
+    }
+    if !scanner.is_complete(input, limits, Kind::Request)? {
         return Ok(None);
     }
+    whole_request(&input[..scanner.line], limits)?.map_or(Err(Error::StartLine), |it| Ok(Some(it)))
+}
+
+fn whole_request(
+    input: &[u8],
+    limits: &Limits,
+) -> Result<Option<(usize, RequestHead, RequestMeaning)>, Error> {
     let mut storage = [const { MaybeUninit::uninit() }; MAX_HEADERS];
     let mut parsed = httparse::Request::new(&mut []);
     let status =
         parsed.parse_with_uninit_headers(input, &mut storage[..limits.headers.min(MAX_HEADERS)]);
     let length = match status {
         Ok(Status::Complete(length)) => length,
-        Ok(Status::Partial) => return waits(input, scanner, limits).map(|()| None),
-        Err(error) => return Err(from_httparse(error)),
+        Ok(Status::Partial) => return Ok(None),
+        Err(error) => return Err(from_httparse(error, Kind::Request, input)),
     };
     let (Some(method), Some(target), Some(minor)) = (parsed.method, parsed.path, parsed.version)
     else {
         return Err(Error::StartLine);
     };
-    if target.len() > limits.target {
+    let target_end = method.len() + 1 + target.len();
+    let start_line = target_end + " HTTP/1.1\r".len();
+    if target.len() > limits.target || start_line > longest_request_line(limits) {
         return Err(Error::TargetTooLong);
     }
     let fields = check_lines(input, length, parsed.headers, limits)?;
     let version = if minor == 0 { HttpVersion::Http10 } else { HttpVersion::Http11 };
-    let target_end = method.len() + 1 + target.len();
     let meaning = request_meaning(parsed.headers, version, || exempt_from_host(method, target))?;
     let head = RequestHead::new(&input[..length], method.len(), target_end, fields, version);
     Ok(Some((length, head, meaning)))
@@ -108,9 +174,25 @@ pub(super) fn response(
     scanner: &mut Scanner,
     limits: &Limits,
 ) -> Result<Option<(usize, ResponseHead, ResponseMeaning)>, Error> {
-    if scanner.scanned > 0 && !scanner.is_complete(input, limits)? {
+    // Only before requests are blank lines passed over.
+    if input.first() != Some(&b'H') {
+        return Err(Error::StartLine);
+    }
+    if scanner.scanned == 0
+        && let Ok(Some(found)) = whole_response(input, limits)
+    {
+        return Ok(Some(found));
+    }
+    if !scanner.is_complete(input, limits, Kind::Response)? {
         return Ok(None);
     }
+    whole_response(&input[..scanner.line], limits)?.map_or(Err(Error::StartLine), |it| Ok(Some(it)))
+}
+
+fn whole_response(
+    input: &[u8],
+    limits: &Limits,
+) -> Result<Option<(usize, ResponseHead, ResponseMeaning)>, Error> {
     let mut storage = [const { MaybeUninit::uninit() }; MAX_HEADERS];
     let mut parsed = httparse::Response::new(&mut []);
     let status = httparse::ParserConfig::default().parse_response_with_uninit_headers(
@@ -120,25 +202,20 @@ pub(super) fn response(
     );
     let length = match status {
         Ok(Status::Complete(length)) => length,
-        Ok(Status::Partial) => return waits(input, scanner, limits).map(|()| None),
-        Err(error) => return Err(from_httparse(error)),
+        Ok(Status::Partial) => return Ok(None),
+        Err(error) => return Err(from_httparse(error, Kind::Response, input)),
     };
-    let (Some(code), Some(minor)) = (parsed.code, parsed.version) else {
+    let (Some(code @ 100..), Some(minor)) = (parsed.code, parsed.version) else {
         return Err(Error::StartLine);
     };
+    let line_end = memchr(b'\r', input).ok_or(Error::StartLine)?;
+    let fields = check_lines(input, length, parsed.headers, limits)?;
     let version = if minor == 0 { HttpVersion::Http10 } else { HttpVersion::Http11 };
     let meaning = response_meaning(parsed.headers, version)?;
-    let fields = check_lines(input, length, parsed.headers, limits)?;
     // "HTTP/1.1 200 reason\r\n": httparse leaves a reason with bytes above ASCII out, the line still has it.
-    let line_end = memchr(b'\r', input).ok_or(Error::StartLine)?;
     let reason = line_end.min("HTTP/1.1 200 ".len())..line_end;
     let head = ResponseHead::new(&input[..length], code, reason, fields, version);
     Ok(Some((length, head, meaning)))
-}
-
-/// httparse wants more: so there must be no blank line yet.
-fn waits(input: &[u8], scanner: &mut Scanner, limits: &Limits) -> Result<(), Error> {
-    if scanner.is_complete(input, limits)? { Err(Error::StartLine) } else { Ok(()) }
 }
 
 /// httparse takes LF alone for the end of a line; this end does not. Returns where the first header line begins.
@@ -169,13 +246,24 @@ fn ends_a_line(input: &[u8], at: usize) -> bool {
     at >= 2 && input.get(at - 2..at) == Some(b"\r\n")
 }
 
-fn from_httparse(error: httparse::Error) -> Error {
+fn from_httparse(error: httparse::Error, kind: Kind, input: &[u8]) -> Error {
     match error {
         httparse::Error::HeaderName | httparse::Error::HeaderValue => Error::Header,
         httparse::Error::TooManyHeaders => Error::TooManyHeaders,
-        httparse::Error::Version => Error::Version,
+        httparse::Error::Version if kind == Kind::Response || names_a_version(input) => {
+            Error::Version
+        }
         _ => Error::StartLine,
     }
+}
+
+/// Whether a request line ends in a version, if one that is not served, as RFC 9112 section 2.3 writes it.
+fn names_a_version(request_line: &[u8]) -> bool {
+    let version = request_line.split(|byte| *byte == b' ').nth(2).unwrap_or_default();
+    matches!(
+        version.strip_prefix(b"HTTP/"),
+        Some([b'0'..=b'9', b'.', b'0'..=b'9', b'\r', b'\n', ..])
+    )
 }
 
 /// net/rpc clients send `CONNECT /_goRPC_` without a Host.
@@ -321,18 +409,17 @@ fn decimal(text: &[u8]) -> Option<u64> {
     })
 }
 
-/// Where a head would begin: blank lines before a request line are passed over (RFC 9112 section 2.2).
-pub(super) fn blank_lines(input: &[u8]) -> Result<usize, Error> {
+/// How long the blank lines before a request line are, which are passed over (RFC 9112 section 2.2), and whether a head
+/// begins behind them.
+pub(super) fn blank_lines(input: &[u8]) -> Result<(usize, bool), Error> {
     let mut at = 0;
-    while input.get(at) == Some(&b'\r') {
-        match input.get(at + 1) {
-            Some(b'\n') => at += 2,
-            Some(_) => return Err(Error::StartLine),
-            None => break,
+    loop {
+        match input[at..] {
+            [b'\r', b'\n', ..] => at += 2,
+            [] | [b'\r'] => return Ok((at, false)),
+            [b'\r', ..] => return Err(Error::StartLine),
+            [b'\n', ..] => return Err(Error::BareLineFeed),
+            _ => return Ok((at, true)),
         }
     }
-    if input.get(at) == Some(&b'\n') {
-        return Err(Error::BareLineFeed);
-    }
-    Ok(at)
 }

@@ -39,6 +39,8 @@ pub struct Server {
     version: HttpVersion,
     head_only: bool,
     keep_alive: bool,
+    /// No request is taken behind the one that is under way or comes next.
+    last: bool,
     upgrade: bool,
     /// The client waits for 100 before it sends its body, and has not got it.
     continue_due: bool,
@@ -82,6 +84,7 @@ impl Server {
             version: HttpVersion::Http11,
             head_only: false,
             keep_alive: true,
+            last: false,
             upgrade: false,
             continue_due: false,
         }
@@ -119,11 +122,11 @@ impl Server {
     }
 
     fn head<'a>(&mut self, input: &'a [u8]) -> Result<(usize, Option<ServerEvent<'a>>), Error> {
-        let blank = parse::blank_lines(input)?;
-        let rest = &input[blank..];
-        if rest.is_empty() || self.halves.response != Half::Idle {
+        let (blank, begins) = parse::blank_lines(input)?;
+        if !begins {
             return Ok((blank, None));
         }
+        let rest = &input[blank..];
         let Some((length, head, meaning)) = parse::request(rest, &mut self.scanner, &self.limits)?
         else {
             return Ok((blank, None));
@@ -136,7 +139,7 @@ impl Server {
         self.body = BodyDecoder::new(meaning.framing);
         self.version = head.version();
         self.head_only = head.method() == "HEAD";
-        self.keep_alive = meaning.keep_alive;
+        self.keep_alive = meaning.keep_alive && !self.last;
         self.upgrade = meaning.upgrade;
         self.continue_due = meaning.expects_continue && matches!(self.halves.request, Half::Body);
         Ok((blank + length, Some(ServerEvent::Request(head))))
@@ -185,6 +188,7 @@ impl Server {
 
     /// Says in the next response that the connection will be closed behind it.
     pub const fn close_after(&mut self) {
+        self.last = true;
         self.keep_alive = false;
     }
 
@@ -208,7 +212,11 @@ impl Server {
     }
 
     /// Writes the head of the response. `headers` are whole header lines with their line ends, without those that
-    /// delimit the body or speak of the connection: these are added. Chunks become bytes until close for HTTP/1.0.
+    /// delimit the body or speak of the connection: these are added. Chunks become bytes until close for HTTP/1.0;
+    /// [`Framing::Empty`] is a length of 0 where a body could be.
+    ///
+    /// `status` is a final one other than 101: for the others see [`send_continue`](Server::send_continue) and
+    /// [`switch`](Server::switch).
     ///
     /// Returns whether a response could begin here: false, and nothing written, if one has begun before.
     pub fn respond(
@@ -249,6 +257,8 @@ impl Server {
                 encode::framing_header(framing, out);
             }
             Framing::Chunked if !bodiless => encode::framing_header(framing, out),
+            // Without a length it would be a body until close, for which the client waits.
+            Framing::Empty if !bodiless => encode::framing_header(Framing::Length(0), out),
             _ => {}
         }
         out.extend_from_slice(b"\r\n");
@@ -304,6 +314,9 @@ impl Server {
             Halves { response: Half::Done, request: Half::Body } if self.keep_alive => After::Drain,
             Halves { response: Half::Done, request: Half::Done } if self.keep_alive => {
                 self.halves.step(Step::Next);
+                // A refusal of what comes next is no answer to HEAD.
+                self.head_only = false;
+                self.upgrade = false;
                 After::Reuse
             }
             _ => After::Close,

@@ -494,7 +494,7 @@ impl Engine {
             }
             self.shared.work.push_back(Work::Child(child));
         } else if entry.status.is_some() {
-            let status = core::mem::replace(&mut entry.status, Some(Status::Ok));
+            let status = entry.status.replace(Status::Ok);
             let status = status.expect("checked above");
             self.dispatch(parent, Event::Child(child, ChildEvent::Exited(&status)));
             if let Some(parent) = self.shared.jobs.get_mut(parent.0) {

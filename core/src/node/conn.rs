@@ -158,11 +158,10 @@ impl Conn {
             Some(job) if env.engine.job(job).is_some_and(Job::is_endless) => {
                 env.engine.cancel(env.now, job, Cancel::Shutdown);
             }
-            Some(_) => {}
             None if self.http.halves().request == Half::Idle && self.unread.is_empty() => {
                 self.end(CloseReason::Stopped);
             }
-            None => {}
+            _ => {}
         }
         self.progress(env);
     }
@@ -276,9 +275,8 @@ impl Conn {
         match self.job {
             Some(_) if !whole => self.end_now(env, CloseReason::Refused(Error::Truncated)),
             Some(job) if was_raw => env.engine.stdin_end(env.now, job),
-            Some(_) => {}
             None if self.ending == Ending::No => self.end(CloseReason::PeerClosed),
-            None => {}
+            _ => {}
         }
         self.flush(env);
     }

@@ -147,9 +147,9 @@ impl Node {
         self.now = self.now.max(now);
         match input {
             Input::Received(id, bytes) => self.with(id, |conn, env| conn.received(env, bytes)),
-            Input::PeerShutdown(id) => self.with(id, |conn, env| conn.peer_shutdown(env)),
-            Input::Done(id) => self.with(id, |conn, env| conn.done(env)),
-            Input::Broken(id) => self.with(id, |conn, env| conn.broken(env)),
+            Input::PeerShutdown(id) => self.with(id, Conn::peer_shutdown),
+            Input::Done(id) => self.with(id, Conn::done),
+            Input::Broken(id) => self.with(id, Conn::broken),
             Input::Timeout => self.timeout(),
             Input::Stop => self.stop(),
         }
@@ -252,7 +252,7 @@ impl Node {
             self.engine.handle_timeout(self.now);
         }
         if self.stopping.is_some_and(|at| at <= self.now) {
-            self.each(|conn, env| conn.abort(env));
+            self.each(Conn::abort);
             self.stopping = Some(Instant::MAX);
         }
     }
@@ -260,7 +260,7 @@ impl Node {
     fn stop(&mut self) {
         if self.stopping.is_none() {
             self.stopping = Some(self.now + self.config.shutdown_timeout);
-            self.each(|conn, env| conn.stop(env));
+            self.each(Conn::stop);
         }
     }
 

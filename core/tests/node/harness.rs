@@ -9,36 +9,36 @@ use libswarm::node::{Action, CloseReason, Config, Input};
 use libswarm::{ConnId, Instant, JobId, Node};
 
 /// What the test backend was told, in order.
-pub type Journal = Arc<Mutex<Vec<String>>>;
+pub(crate) type Journal = Arc<Mutex<Vec<String>>>;
 
 /// A node, and what its clients have got.
-pub struct World {
-    pub node: Node,
-    pub now: Instant,
-    pub journal: Journal,
-    pub logs: Vec<Log>,
+pub(crate) struct World {
+    pub(crate) node: Node,
+    pub(crate) now: Instant,
+    pub(crate) journal: Journal,
+    pub(crate) logs: Vec<Log>,
     peers: BTreeMap<ConnId, Peer>,
 }
 
 /// One client's end.
 #[derive(Default)]
-pub struct Peer {
-    pub got: Vec<u8>,
-    pub shutdown: bool,
-    pub closed: Option<CloseReason>,
-    pub granted: bool,
-    pub writes: usize,
+pub(crate) struct Peer {
+    pub(crate) got: Vec<u8>,
+    pub(crate) shutdown: bool,
+    pub(crate) closed: Option<CloseReason>,
+    pub(crate) granted: bool,
+    pub(crate) writes: usize,
     /// Writes are not done until [`World::drain`].
-    pub stalled: bool,
+    pub(crate) stalled: bool,
     busy: bool,
 }
 
 impl World {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(Config::default())
     }
 
-    pub fn with(config: Config) -> Self {
+    pub(crate) fn with(config: Config) -> Self {
         let journal = Journal::default();
         let mut engine = Engine::new(1);
         engine
@@ -52,19 +52,19 @@ impl World {
         }
     }
 
-    pub fn connect(&mut self) -> ConnId {
+    pub(crate) fn connect(&mut self) -> ConnId {
         let id = self.node.accept(self.now).expect("room for a connection");
         self.peers.insert(id, Peer::default());
         self.run();
         id
     }
 
-    pub fn peer(&self, id: ConnId) -> &Peer {
+    pub(crate) fn peer(&self, id: ConnId) -> &Peer {
         &self.peers[&id]
     }
 
     /// Sends `bytes`, as far as the node grants reads; returns how many were taken.
-    pub fn send(&mut self, id: ConnId, bytes: &[u8]) -> usize {
+    pub(crate) fn send(&mut self, id: ConnId, bytes: &[u8]) -> usize {
         let mut sent = 0;
         for piece in bytes.chunks(16 * 1024) {
             if !self.peers[&id].granted || self.peers[&id].closed.is_some() {
@@ -78,18 +78,18 @@ impl World {
         sent
     }
 
-    pub fn half_close(&mut self, id: ConnId) {
+    pub(crate) fn half_close(&mut self, id: ConnId) {
         self.peers.get_mut(&id).unwrap().granted = false;
         self.node.handle(self.now, Input::PeerShutdown(id));
         self.run();
     }
 
-    pub fn vanish(&mut self, id: ConnId) {
+    pub(crate) fn vanish(&mut self, id: ConnId) {
         self.node.handle(self.now, Input::Broken(id));
         self.run();
     }
 
-    pub fn pass(&mut self, time: Duration) {
+    pub(crate) fn pass(&mut self, time: Duration) {
         let end = self.now + time;
         while let Some(due) = self.node.poll_timeout().filter(|due| *due <= end) {
             self.now = self.now.max(due);
@@ -99,17 +99,17 @@ impl World {
         self.now = end;
     }
 
-    pub fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         self.node.handle(self.now, Input::Stop);
         self.run();
     }
 
-    pub fn stall(&mut self, id: ConnId) {
+    pub(crate) fn stall(&mut self, id: ConnId) {
         self.peers.get_mut(&id).unwrap().stalled = true;
     }
 
     /// Lets one stalled write be done.
-    pub fn drain(&mut self, id: ConnId) -> bool {
+    pub(crate) fn drain(&mut self, id: ConnId) -> bool {
         let peer = self.peers.get_mut(&id).unwrap();
         if !std::mem::take(&mut peer.busy) {
             return false;
@@ -120,19 +120,19 @@ impl World {
     }
 
     /// All that the client has got, as text; taken out.
-    pub fn text(&mut self, id: ConnId) -> String {
+    pub(crate) fn text(&mut self, id: ConnId) -> String {
         let got = std::mem::take(&mut self.peers.get_mut(&id).unwrap().got);
         String::from_utf8_lossy(&got).into_owned()
     }
 
     /// Connects, sends one request, returns all that came back.
-    pub fn ask(&mut self, request: &str) -> String {
+    pub(crate) fn ask(&mut self, request: &str) -> String {
         let id = self.connect();
         self.send(id, request.as_bytes());
         self.text(id)
     }
 
-    pub fn told(&self) -> Vec<String> {
+    pub(crate) fn told(&self) -> Vec<String> {
         std::mem::take(&mut *self.journal.lock().unwrap())
     }
 

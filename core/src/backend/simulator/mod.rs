@@ -112,6 +112,8 @@ impl Simulator {
             ));
         }
         let (world, lists, listeners) = (None, Cache::default(), BTreeSet::new());
+        // Lists show the newest first, and people expect the order in which they gave the names.
+        names.reverse();
         Ok(Self { announced, names, world, lists, listeners })
     }
 

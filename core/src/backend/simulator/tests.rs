@@ -48,7 +48,7 @@ fn json(engine: &mut Engine, job: &'static str) -> Value {
 
 #[test]
 fn words_are_names_and_a_version() {
-    assert_eq!(simulator("web db").unwrap().names, ["web", "db"]);
+    assert_eq!(simulator("web db").unwrap().names, ["db", "web"], "the oldest first");
     for line in ["--api-version 1.41 web", "web --api-version=1.41"] {
         let simulator = simulator(line).unwrap();
         assert_eq!((simulator.announced, simulator.names.len()), (ApiVersion::new(1, 41), 1));

@@ -167,6 +167,14 @@ fn stream_socket(family: AddressFamily, flags: SocketFlags) -> rustix::io::Resul
     }
 }
 
+/// Whether [`Listener::accept`] failed for the connection that was to be accepted, so that the next may do better at once.
+/// Other failures (too many open files, no memory) want a pause.
+#[must_use]
+pub fn concerns_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -195,12 +203,4 @@ mod tests {
         let listener = Listener::tcp(address.into(), socket);
         assert_eq!(listener.address().to_string(), "tcp://[fe80::1%2]:80");
     }
-}
-
-/// Whether [`Listener::accept`] failed for the connection that was to be accepted, so that the next may do better at once.
-/// Other failures (too many open files, no memory) want a pause.
-#[must_use]
-pub fn concerns_one_connection(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
-    matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
 }

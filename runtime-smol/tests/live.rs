@@ -1,0 +1,3 @@
+//! The docker command against `swarmd`.
+
+libswarm_conformance::live_tests!(env!("CARGO_BIN_EXE_swarmd"));
