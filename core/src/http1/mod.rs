@@ -14,6 +14,8 @@ mod head;
 mod parse;
 mod server;
 pub mod state;
+#[cfg(test)]
+mod tests;
 
 pub use body::Framing;
 pub use client::{Client, ClientEvent, Request};

@@ -1,0 +1,161 @@
+//! Runs each target over its seeds and over mutations of them.
+
+mod mutate;
+
+use std::fs;
+use std::panic;
+use std::path::Path;
+
+use mutate::Mutator;
+
+/// Mutations of a target's seeds that each run makes, always the same ones.
+const MUTATIONS: u32 = 10_000;
+
+/// The seeds of a target, in the order of their names.
+fn seeds(target: &str) -> Vec<(String, Vec<u8>)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
+    let mut seeds: Vec<_> = fs::read_dir(&folder)
+        .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
+        .map(|entry| {
+            let path = entry.unwrap().path();
+            (path.file_name().unwrap().to_string_lossy().into_owned(), fs::read(&path).unwrap())
+        })
+        .collect();
+    seeds.sort();
+    seeds
+}
+
+/// Runs `target` and, if it panics, says with what.
+fn run(name: &str, data: &[u8], target: fn(&[u8])) {
+    if let Err(panic) = panic::catch_unwind(|| target(data)) {
+        eprintln!("{name}: b\"{}\"", data.escape_ascii());
+        panic::resume_unwind(panic);
+    }
+}
+
+fn test(name: &str, tokens: &[&[u8]], target: fn(&[u8])) {
+    let seeds = seeds(name);
+    assert!(seeds.len() >= 10, "{name} has {} seeds", seeds.len());
+    for (seed, data) in &seeds {
+        run(&format!("{name}/{seed}"), data, target);
+    }
+    let data: Vec<_> = seeds.into_iter().map(|(_, data)| data).collect();
+    let mut mutator = Mutator::new(1, &data, tokens);
+    for nth in 0..MUTATIONS {
+        run(&format!("{name}, mutation {nth}"), &mutator.next(), target);
+    }
+}
+
+/// What decides how a message of HTTP/1 is read.
+const HTTP: &[&[u8]] = &[
+    b"\r\n",
+    b"\r\n\r\n",
+    b"\n",
+    b"\r",
+    b"\n\n",
+    b"\0",
+    b" ",
+    b"\t",
+    b":",
+    b";",
+    b"\r\n ",
+    b"0\r\n\r\n",
+    b"\xFF",
+    b"\x0B",
+    b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+    b"HTTP/1.0",
+    b"HTTP/1.1",
+    b"HTTP/2.0",
+    b"HEAD ",
+    b"Host: x\r\n",
+    b"Host:\r\n",
+    b"Content-Length: 0\r\n",
+    b"Content-Length: 5\r\n",
+    b"Content-Length: +5\r\n",
+    b"Content-Length: 9223372036854775807\r\n",
+    b"Transfer-Encoding: chunked\r\n",
+    b"Transfer-Encoding: identity\r\n",
+    b"Transfer-Encoding : chunked\r\n",
+    b"Connection: close\r\n",
+    b"Connection: Upgrade\r\nUpgrade: tcp\r\n",
+    b"Expect: 100-continue\r\n",
+    b"/attach",
+    b"ffffffffffffffff\r\n",
+    b"00000000000000001\r\n",
+    b"1;a=\"b\"\r\nx\r\n",
+    b"1\r\nx\r\n",
+    b"HTTP/1.1 200 OK\r\n",
+    b"HTTP/1.1 100 Continue\r\n\r\n",
+    b"HTTP/1.1 101 UPGRADED\r\n",
+    b"HTTP/1.1 204 No Content\r\n\r\n",
+    b"HTTP/1.1 304 \r\n",
+    b"\n--\n",
+    b"r",
+    b"s",
+    b"w",
+    b"e",
+    b"a",
+    b"x",
+    b"h",
+    b"G",
+    b"H",
+    b"J",
+    b"n",
+    b"q",
+];
+
+const ROUTES: &[&[u8]] = &[
+    b"/",
+    b"//",
+    b"/.",
+    b"/..",
+    b"?",
+    b"%",
+    b"%2F",
+    b"%2f",
+    b"+",
+    b"&",
+    b"=",
+    b";",
+    b":",
+    b"v1.41",
+    b"/v1.",
+    b"v0.0",
+    b"/v1.24",
+    b"/v65535.65535",
+    b"/v1.99999",
+    b"http://",
+    b"https://x",
+    b"GET ",
+    b"POST ",
+    b"DELETE ",
+    b"json",
+    b"/json",
+    b"/push",
+    b"containers",
+    b"images",
+    b"exec",
+    b"/archive",
+    b"get",
+    b"prune",
+    b"follow=1",
+    b"stream=0",
+    b"\xC3\xA4",
+    b"{",
+    b"}",
+];
+
+#[test]
+fn http1_server() {
+    test("http1_server", HTTP, libswarm_fuzz::http1_server);
+}
+
+#[test]
+fn http1_client() {
+    test("http1_client", HTTP, libswarm_fuzz::http1_client);
+}
+
+#[test]
+fn routes() {
+    test("routes", ROUTES, libswarm_fuzz::routes);
+}
