@@ -13,7 +13,7 @@ use libswarm_host::Stream;
 use rustix::event::{PollFd, PollFlags};
 use rustix::net::SendFlags;
 
-use crate::shared::{Scratch, Shared};
+use crate::shared::Shared;
 
 /// A socket, kept alive by whoever uses it: its thread, a writer, the table.
 pub(crate) struct Connection {
@@ -61,24 +61,21 @@ impl Connection {
     fn serve(self: &Arc<Self>, shared: &Arc<Shared>) {
         *self.reader() = Some(thread::current());
         let mut buffer = vec![0; READ];
-        let mut scratch = Scratch::default();
         while self.wait_for_grant() {
             match (&self.stream).read(&mut buffer) {
                 Ok(0) => {
                     drop(buffer);
-                    shared.handle(Input::PeerShutdown(self.id), Some(self), &mut scratch);
-                    drop(scratch);
+                    shared.handle(Input::PeerShutdown(self.id), self);
                     self.wait_for_the_end(shared);
                     return;
                 }
                 Ok(length) => {
-                    let input = Input::Received(self.id, &buffer[..length]);
-                    shared.handle(input, Some(self), &mut scratch);
+                    shared.handle(Input::Received(self.id, &buffer[..length]), self);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {
                     self.granted.store(true, Ordering::Release);
                 }
-                Err(_) => return shared.handle(Input::Broken(self.id), Some(self), &mut scratch),
+                Err(_) => return shared.handle(Input::Broken(self.id), self),
             }
         }
     }

@@ -21,22 +21,26 @@ pub(crate) struct Shared {
     clock: Clock,
     /// By their whole id: the node may give a slot to a new connection before the thread that closes the old one has done so.
     connections: Mutex<HashMap<ConnId, Arc<Connection>>>,
+    spares: Mutex<Vec<Scratch>>,
     /// Calls the thread that tends the timers.
     wake: Wake,
     /// When that thread wakes by itself, in nanoseconds since the clock's start.
     wakes_at: AtomicU64,
 }
 
-/// What a thread needs each time it acts, kept so that it need not be made each time.
+/// What a thread needs while it acts.
 #[derive(Default)]
-pub(crate) struct Scratch {
+struct Scratch {
     actions: Vec<Action>,
     out: Vec<u8>,
     done: Vec<Input<'static>>,
 }
 
-/// A thread keeps no larger buffer than this while it waits.
-const KEEP: usize = 4 * 1024;
+/// So many are kept for the next thread, as many as may act at once on a large machine; one that waits for its connection
+/// holds none.
+const SPARES: usize = 32;
+/// And none larger than this: it takes a write of a node's, and what goes with it.
+const SPARE: usize = 1024 * 1024;
 
 const NEVER: u64 = u64::MAX;
 
@@ -46,6 +50,7 @@ impl Shared {
             node: Mutex::new(Node::new(config, engine)),
             clock,
             connections: Mutex::new(HashMap::new()),
+            spares: Mutex::new(Vec::new()),
             wake: Wake::new()?,
             wakes_at: AtomicU64::new(NEVER),
         })
@@ -63,26 +68,30 @@ impl Shared {
             self.table().insert(id, Arc::clone(&connection));
             connection
         };
-        self.act(None, None, &mut Scratch::default());
+        self.act(None, None);
         Ok(connection)
     }
 
-    /// Tells the node, and does what it asks for. `own` is the connection whose thread this is.
-    pub(crate) fn handle(
-        self: &Arc<Self>,
-        input: Input<'_>,
-        own: Option<&Arc<Connection>>,
-        scratch: &mut Scratch,
-    ) {
-        self.act(Some(input), own, scratch);
-    }
-
-    /// As [`handle`](Self::handle), for a thread that does so rarely.
+    /// Tells the node, and does what it asks for.
     pub(crate) fn tell(self: &Arc<Self>, input: Input<'_>) {
-        self.act(Some(input), None, &mut Scratch::default());
+        self.act(Some(input), None);
     }
 
-    fn act(
+    /// As [`tell`](Self::tell), by the thread of `own`.
+    pub(crate) fn handle(self: &Arc<Self>, input: Input<'_>, own: &Arc<Connection>) {
+        self.act(Some(input), Some(own));
+    }
+
+    fn act(self: &Arc<Self>, input: Option<Input<'_>>, own: Option<&Arc<Connection>>) {
+        let mut scratch = self.spares().pop().unwrap_or_default();
+        self.act_with(input, own, &mut scratch);
+        let mut spares = self.spares();
+        if spares.len() < SPARES && scratch.out.capacity() <= SPARE {
+            spares.push(scratch);
+        }
+    }
+
+    fn act_with(
         self: &Arc<Self>,
         input: Option<Input<'_>>,
         own: Option<&Arc<Connection>>,
@@ -135,7 +144,6 @@ impl Shared {
                 }
             }
             out.clear();
-            out.shrink_to(KEEP);
             if done.is_empty() {
                 return;
             }
@@ -214,6 +222,10 @@ impl Shared {
             self.wake.call();
             PoisonError::into_inner(poisoned)
         })
+    }
+
+    fn spares(&self) -> MutexGuard<'_, Vec<Scratch>> {
+        self.spares.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn table(&self) -> MutexGuard<'_, HashMap<ConnId, Arc<Connection>>> {

@@ -267,7 +267,7 @@ impl Client {
             };
             self.framing = framing;
             self.body = BodyDecoder::new(framing);
-            self.keep_alive &= meaning.keep_alive && framing != Framing::UntilClose;
+            self.keep_alive &= meaning.keep_alive;
         }
         Ok((length, Some(ClientEvent::Response(head))))
     }

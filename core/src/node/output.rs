@@ -23,6 +23,8 @@ struct Tail {
 const LIMIT: usize = 64 * 1024;
 /// One write is at most this long: large enough that the calls do not show, small enough for the caches.
 const WRITE: usize = 256 * 1024;
+/// A connection keeps no larger buffer than this when its bytes are written.
+const KEEP: usize = 4 * 1024;
 /// A body up to this length is copied behind its head; a longer one is kept apart.
 pub(super) const SMALL: usize = 16 * 1024;
 
@@ -44,12 +46,15 @@ impl Pending {
     /// Moves what one write may hold to the end of `out`; returns how much that is.
     pub(super) fn take(&mut self, out: &mut Vec<u8>) -> usize {
         let before = out.len();
-        if out.is_empty() && self.bytes.capacity() <= LIMIT {
-            core::mem::swap(out, &mut self.bytes);
-        } else {
-            out.append(&mut self.bytes);
+        let room = WRITE.saturating_sub(self.bytes.len());
+        let rest = self.tail.as_ref().map_or(0, |tail| tail.body.len() - tail.written);
+        let length = self.bytes.len() + rest.min(room);
+        out.reserve(length + self.tail.as_ref().map_or(0, |tail| tail.behind.len()));
+        out.append(&mut self.bytes);
+        if self.bytes.capacity() > KEEP {
+            // The buffers that are lent are few, connections are many.
+            self.bytes = Vec::new();
         }
-        let room = WRITE.saturating_sub(out.len() - before);
         if let Some(tail) = &mut self.tail {
             let rest = &tail.body[tail.written..];
             let piece = &rest[..rest.len().min(room)];
@@ -61,5 +66,37 @@ impl Pending {
             }
         }
         out.len() - before
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec;
+
+    #[test]
+    fn what_is_taken_is_what_was_put_in() {
+        let body: Vec<u8> = (0..2 * WRITE + 5).map(|at| at as u8).collect();
+        let mut pending = Pending::default();
+        pending.bytes.extend_from_slice(b"head");
+        pending.set_tail(body.clone().into(), b"end".to_vec());
+        let (mut out, mut writes) = (b"before".to_vec(), Vec::new());
+        while !pending.is_empty() {
+            writes.push(pending.take(&mut out));
+        }
+        assert_eq!(writes, [WRITE, WRITE, 4 + 5 + 3]);
+        assert_eq!(out, [&b"before"[..], b"head", &body, b"end"].concat());
+    }
+
+    #[test]
+    fn an_idle_connection_holds_no_large_buffer() {
+        let mut pending = Pending::default();
+        let mut out = Vec::with_capacity(WRITE);
+        for length in [1, LIMIT, KEEP, 2 * LIMIT, 1] {
+            pending.bytes.extend_from_slice(&vec![b'x'; length]);
+            out.clear();
+            assert_eq!(pending.take(&mut out), length);
+            assert!(pending.bytes.capacity() <= KEEP, "{}", pending.bytes.capacity());
+        }
     }
 }
