@@ -1,18 +1,27 @@
 //! The loop: what happened goes into the node, what it asks for is done.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::mem::MaybeUninit;
 use std::net::Shutdown;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
 use std::time::Duration;
 
+use libswarm::address::Address;
 use libswarm::node::{Action, Input};
 use libswarm::{ConnId, Instant, Node};
-use libswarm_host::{Clock, Listener, Server, Stopped, Stream, concerns_one_connection, print_log};
+use libswarm_host::{
+    Clock, Listener, Server, Stopped, Stream, Wake, concerns_one_connection, connect_now, print_log,
+};
 use rustix::event::epoll::EventFlags;
 
 use crate::epoll::{BATCH, Epoll, Events, yield_now};
 use crate::socket::{Socket, Written};
+
+/// A connection that was asked for, or why it cannot be had.
+type Opened = (ConnId, io::Result<Stream>);
 
 pub(crate) struct Driver {
     node: Node,
@@ -22,6 +31,10 @@ pub(crate) struct Driver {
     /// Accepting failed for want of files; the listeners are not watched until then.
     accepts_again: Option<Instant>,
     stopped: Stopped,
+    /// Connections that are being opened on threads of their own, and where these say how that went.
+    opening: HashSet<ConnId>,
+    opened: (Sender<Opened>, Receiver<Opened>),
+    wake: Arc<Wake>,
     /// By the slot of their connection's id.
     sockets: Vec<Option<Socket>>,
     /// Connections that may be read at once.
@@ -43,6 +56,7 @@ const WATCH: EventFlags = EventFlags::IN.union(EventFlags::RDHUP).union(EventFla
 const WATCH_ROOM: EventFlags = WATCH.union(EventFlags::OUT);
 /// Tokens of sources that are no connection; a connection's token is its id, whose generation never comes that far.
 const STOP: u64 = u64::MAX;
+const WAKE: u64 = u64::MAX - 1;
 const LISTENER: u64 = u64::MAX - 0xffff;
 
 const fn token(id: ConnId) -> u64 {
@@ -58,6 +72,9 @@ impl Driver {
             listeners: server.listeners,
             accepts_again: None,
             stopped: server.stopped,
+            opening: HashSet::new(),
+            opened: channel(),
+            wake: Arc::new(Wake::new()?),
             sockets: Vec::new(),
             runnable: VecDeque::new(),
             buffer: vec![0; READ].into(),
@@ -65,6 +82,7 @@ impl Driver {
             now: server.clock.now(),
         };
         driver.epoll.add(&driver.stopped, STOP, EventFlags::IN | EventFlags::ET)?;
+        driver.epoll.add(&*driver.wake, WAKE, EventFlags::IN)?;
         for (token, listener) in (LISTENER..).zip(&driver.listeners) {
             listener.set_nonblocking(true)?;
             driver.epoll.add(listener, token, EventFlags::IN)?;
@@ -134,6 +152,12 @@ impl Driver {
                 // Closed here, so that nobody else connects; a unix socket's file goes with its listener.
                 self.listeners.clear();
                 self.handle(Input::Stop);
+            }
+            WAKE => {
+                self.wake.answer();
+                while let Ok((id, opened)) = self.opened.1.try_recv() {
+                    self.connected(id, opened);
+                }
             }
             LISTENER.. => self.accept((source - LISTENER) as usize),
             source => self.socket_event(source, flags),
@@ -232,6 +256,7 @@ impl Driver {
                     };
                     self.node.handle(self.now, input);
                 }
+                Action::Connect { conn, to } => self.connect(conn, to),
                 Action::Shutdown(id) => {
                     if let Some(socket) = find(&mut self.sockets, id) {
                         // It fails only if the peer is gone, which a read will tell.
@@ -240,6 +265,7 @@ impl Driver {
                     }
                 }
                 Action::Close { conn, why } => {
+                    self.opening.remove(&conn);
                     if let Some(socket) = find(&mut self.sockets, conn) {
                         log::debug!("{conn} closes: {why}");
                         if why.is_reset() {
@@ -280,18 +306,50 @@ impl Driver {
         }
     }
 
+    /// Opens a connection to another server: at once where that is possible, else on a thread.
+    fn connect(&mut self, id: ConnId, to: Address) {
+        self.opening.insert(id);
+        if let Some(opened) = connect_now(&to) {
+            return self.connected(id, opened);
+        }
+        let (opened, wake) = (self.opened.0.clone(), Arc::clone(&self.wake));
+        let thread = thread::Builder::new().name(format!("connect {to}"));
+        let connecting = move || {
+            // The driver is gone only if nobody wants the connection any more.
+            let _ = opened.send((id, libswarm_host::connect(&to)));
+            wake.call();
+        };
+        if let Err(error) = thread.spawn(connecting) {
+            self.connected(id, Err(error));
+        }
+    }
+
+    fn connected(&mut self, id: ConnId, opened: io::Result<Stream>) {
+        if !self.opening.remove(&id) {
+            return;
+        }
+        match opened.and_then(|stream| self.watch(id, stream)) {
+            Ok(()) => self.handle(Input::Connected(id)),
+            Err(error) => self.handle(Input::ConnectFailed(id, &error.to_string())),
+        }
+    }
+
+    fn watch(&mut self, id: ConnId, stream: Stream) -> io::Result<()> {
+        stream.set_nonblocking(true)?;
+        self.epoll.add(&stream, token(id), WATCH)?;
+        if self.sockets.len() <= id.slot() {
+            self.sockets.resize_with(id.slot() + 1, || None);
+        }
+        self.sockets[id.slot()] = Some(Socket::new(id, stream));
+        Ok(())
+    }
+
     fn add(&mut self, stream: Stream) {
         let id = match self.node.accept(self.now) {
             Ok(id) => id,
             Err(refusal) => return log::warn!("refuses {}: {refusal}", stream.peer()),
         };
-        let watched =
-            stream.set_nonblocking(true).and_then(|()| self.epoll.add(&stream, token(id), WATCH));
-        if self.sockets.len() <= id.slot() {
-            self.sockets.resize_with(id.slot() + 1, || None);
-        }
-        self.sockets[id.slot()] = Some(Socket::new(id, stream));
-        match watched {
+        match self.watch(id, stream) {
             Ok(()) => self.act(),
             Err(error) => {
                 log::warn!("cannot watch a connection: {error}");

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, Thread};
 
 use libswarm::ConnId;
+use libswarm::address::Address;
 use libswarm::node::{CloseReason, Input};
 use libswarm_host::Stream;
 use rustix::event::{PollFd, PollFlags};
@@ -36,13 +37,7 @@ const SEND: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
 
 /// Takes a connection that was accepted, and starts its thread.
 pub(crate) fn open(shared: &Arc<Shared>, stream: Stream) {
-    let connection = match shared.accept(|id| Connection {
-        id,
-        stream,
-        granted: AtomicBool::new(false),
-        closed: AtomicBool::new(false),
-        reader: Mutex::new(None),
-    }) {
+    let connection = match shared.accept(|id| Connection::new(id, stream)) {
         Ok(connection) => connection,
         Err(refusal) => return log::warn!("refuses a connection: {refusal}"),
     };
@@ -57,7 +52,36 @@ pub(crate) fn open(shared: &Arc<Shared>, stream: Stream) {
     }
 }
 
+/// Opens a connection to another server, on the thread that is to read from it.
+pub(crate) fn connect(shared: &Arc<Shared>, id: ConnId, to: Address) {
+    let reader = {
+        let shared = Arc::clone(shared);
+        move || match libswarm_host::connect(&to) {
+            Ok(stream) => {
+                let connection = Arc::new(Connection::new(id, stream));
+                if shared.opened(&connection) {
+                    connection.serve(&shared);
+                }
+            }
+            Err(error) => shared.not_opened(id, &error.to_string()),
+        }
+    };
+    if let Err(error) = thread::Builder::new().stack_size(STACK).spawn(reader) {
+        shared.not_opened(id, &format!("no thread for it: {error}"));
+    }
+}
+
 impl Connection {
+    const fn new(id: ConnId, stream: Stream) -> Self {
+        Self {
+            id,
+            stream,
+            granted: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+            reader: Mutex::new(None),
+        }
+    }
+
     fn serve(self: &Arc<Self>, shared: &Arc<Shared>) {
         *self.reader() = Some(thread::current());
         let mut buffer = vec![0; READ];

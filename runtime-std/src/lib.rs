@@ -29,7 +29,6 @@
 mod accept;
 mod connection;
 mod shared;
-mod wake;
 
 use std::io;
 use std::process::ExitCode;

@@ -1,6 +1,6 @@
 //! What all threads share: the node behind its lock, the sockets, the timer.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,17 +10,18 @@ use std::time::Duration;
 use libswarm::job::Engine;
 use libswarm::node::{Action, Config, Input, Refusal};
 use libswarm::{ConnId, Instant, Node};
-use libswarm_host::{Clock, Stopped, Stopper, print_log};
+use libswarm_host::{Clock, Stopped, Stopper, Wake, print_log};
 use rustix::event::{PollFd, PollFlags, Timespec};
 
-use crate::connection::Connection;
-use crate::wake::Wake;
+use crate::connection::{self, Connection};
 
 pub(crate) struct Shared {
     node: Mutex<Node>,
     clock: Clock,
     /// By their whole id: the node may give a slot to a new connection before the thread that closes the old one has done so.
     connections: Mutex<HashMap<ConnId, Arc<Connection>>>,
+    /// Connections that are being opened, so that one which the node gives up in the meantime is not kept.
+    opening: Mutex<HashSet<ConnId>>,
     spares: Mutex<Vec<Scratch>>,
     /// Calls the thread that tends the timers.
     wake: Wake,
@@ -50,6 +51,7 @@ impl Shared {
             node: Mutex::new(Node::new(config, engine)),
             clock,
             connections: Mutex::new(HashMap::new()),
+            opening: Mutex::new(HashSet::new()),
             spares: Mutex::new(Vec::new()),
             wake: Wake::new()?,
             wakes_at: AtomicU64::new(NEVER),
@@ -70,6 +72,26 @@ impl Shared {
         };
         self.act(None, None);
         Ok(connection)
+    }
+
+    /// A connection that was asked for is open; returns false if nobody wants it any more.
+    pub(crate) fn opened(self: &Arc<Self>, connection: &Arc<Connection>) -> bool {
+        {
+            let mut opening = self.opening();
+            if !opening.remove(&connection.id) {
+                return false;
+            }
+            self.table().insert(connection.id, Arc::clone(connection));
+        }
+        self.handle(Input::Connected(connection.id), connection);
+        true
+    }
+
+    /// A connection that was asked for cannot be had.
+    pub(crate) fn not_opened(self: &Arc<Self>, id: ConnId, reason: &str) {
+        if self.opening().remove(&id) {
+            self.tell(Input::ConnectFailed(id, reason));
+        }
     }
 
     /// Tells the node, and does what it asks for.
@@ -129,12 +151,17 @@ impl Shared {
                             done.extend(connection.write(self, bytes));
                         }
                     }
+                    Action::Connect { conn, to } => {
+                        self.opening().insert(conn);
+                        connection::connect(self, conn, to);
+                    }
                     Action::Shutdown(id) => {
                         if let Some(connection) = self.find(id, own) {
                             done.push(connection.shutdown());
                         }
                     }
                     Action::Close { conn, why } => {
+                        self.opening().remove(&conn);
                         let connection = self.table().remove(&conn);
                         if let Some(connection) = connection {
                             connection.close(why);
@@ -226,6 +253,10 @@ impl Shared {
 
     fn spares(&self) -> MutexGuard<'_, Vec<Scratch>> {
         self.spares.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn opening(&self) -> MutexGuard<'_, HashSet<ConnId>> {
+        self.opening.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn table(&self) -> MutexGuard<'_, HashMap<ConnId, Arc<Connection>>> {

@@ -20,8 +20,7 @@ impl Forward {
     /// The words that [`from_words`](Self::from_words) takes, as a synopsis.
     pub const USAGE: &'static str = "[--connect-timeout DURATION] [ADDRESS]";
     /// What it is for, in a line.
-    pub const ABOUT: &'static str =
-        "passes everything on to the engine at ADDRESS (DOCKER_HOST, else unix:///var/run/docker.sock)";
+    pub const ABOUT: &'static str = "passes everything on to the engine at ADDRESS (DOCKER_HOST, else unix:///var/run/docker.sock)";
     /// Where an engine listens that was not told otherwise.
     pub const DEFAULT: &'static str = "unix:///var/run/docker.sock";
     /// How long a connection to the engine may take unless told otherwise.
@@ -55,12 +54,15 @@ impl Forward {
             } else if word.starts_with('-') {
                 return Err(format!("there is no option {word:?}"));
             } else if let Some(before) = address.replace(word.to_owned()) {
-                return Err(format!("two addresses, {before:?} and {word:?}: a chain of backends has one each"));
+                return Err(format!(
+                    "two addresses, {before:?} and {word:?}: a chain of backends has one each"
+                ));
             }
         }
         let text = address.as_deref().unwrap_or(default);
         // dockerd's clients write tcp:// and curl's users http://; they mean the same.
-        let text = text.strip_prefix("http://").map_or(text.to_owned(), |rest| format!("tcp://{rest}"));
+        let text =
+            text.strip_prefix("http://").map_or(text.to_owned(), |rest| format!("tcp://{rest}"));
         let address = text.parse::<Address>().map_err(|error| error.to_string())?;
         Ok(Self::new(Upstream { address, connect_timeout }))
     }

@@ -4,9 +4,9 @@ use alloc::vec::Vec;
 
 use super::body::{BodyDecoder, Framing, Piece};
 use super::encode::{self, BodyEncoder};
+use super::head::header_line;
 use super::parse::{self, Scanner};
 use super::state::{Half, Halves, Step};
-use super::head::header_line;
 use super::{Error, HttpVersion, Limits, RequestHead, ResponseHead};
 
 /// A client's end of one connection; the mirror of [`Server`](super::Server).

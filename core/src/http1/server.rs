@@ -4,9 +4,9 @@ use alloc::vec::Vec;
 
 use super::body::{BodyDecoder, Framing, Piece};
 use super::encode::{self, BodyEncoder, reason_phrase};
+use super::head::header_line;
 use super::parse::{self, Scanner};
 use super::state::{Half, Halves, Step};
-use super::head::header_line;
 use super::{Error, HttpVersion, Limits, RequestHead, ResponseHead};
 
 /// A server's end of one connection: takes the bytes that come, gives events, and writes responses into buffers that it

@@ -176,9 +176,8 @@ impl Node {
             return Err(Refusal::TooManyConnections);
         }
         let limits = self.config.limits.clone();
-        let id = self
-            .conns
-            .insert_with(|key| Slot::Client(Conn::new(ConnId(key), Server::new(limits))));
+        let id =
+            self.conns.insert_with(|key| Slot::Client(Conn::new(ConnId(key), Server::new(limits))));
         self.clients += 1;
         let id = ConnId(id);
         self.enqueue(id);

@@ -20,7 +20,8 @@ use crate::job::{Job, Request};
 impl Conn {
     /// Whether the job's request may be sent again if a connection that was kept turns out to be closed.
     pub(super) fn may_retry(&self, env: &Env<'_>) -> bool {
-        let head = self.job.and_then(|job| env.engine.job(job)).and_then(Job::request).map(Request::head);
+        let head =
+            self.job.and_then(|job| env.engine.job(job)).and_then(Job::request).map(Request::head);
         head.is_some_and(|head| matches!(head.method(), "GET" | "HEAD" | "OPTIONS"))
             && self.http.halves().request != Half::Body
             && !self.http.has_body()
@@ -248,12 +249,15 @@ impl Conn {
 
     /// Whether this request has been through this node before.
     pub(super) fn is_loop(&self, env: &Env<'_>) -> bool {
-        let head = self.job.and_then(|job| env.engine.job(job)).and_then(Job::request).map(Request::head);
+        let head =
+            self.job.and_then(|job| env.engine.job(job)).and_then(Job::request).map(Request::head);
         let token = env.via.trim_end().rsplit(' ').next().unwrap_or_default();
         head.is_some_and(|head| {
             head.headers().any(|(name, value)| {
                 name.eq_ignore_ascii_case("via")
-                    && value.split(|byte| *byte == b',').any(|hop| hop.trim_ascii().ends_with(token.as_bytes()))
+                    && value
+                        .split(|byte| *byte == b',')
+                        .any(|hop| hop.trim_ascii().ends_with(token.as_bytes()))
             })
         })
     }

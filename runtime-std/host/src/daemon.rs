@@ -27,9 +27,16 @@ use crate::stop::stopper;
 /// start or run, 2 when the command line is not understood. `--help`, `--version` and `--routes` print to stdout.
 pub fn daemon(
     runtime: &str,
-    registry: Registry,
+    mut registry: Registry,
     run: impl FnOnce(Server) -> io::Result<()>,
 ) -> ExitCode {
+    // Only a registry that has `forward` gets the one that knows where this machine's clients look for their engine.
+    if let Ok(host) = env::var("DOCKER_HOST")
+        && !host.is_empty()
+        && registry.kinds().any(|(name, ..)| name == "forward")
+    {
+        registry.add_forward(host);
+    }
     let options = match Options::parse(runtime, &registry, env::args_os()) {
         Ok(options) => options,
         Err(error) => {

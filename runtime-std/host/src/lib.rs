@@ -23,6 +23,7 @@
 
 mod cli;
 mod clock;
+mod connect;
 mod daemon;
 mod duration;
 mod listen;
@@ -31,11 +32,14 @@ mod server;
 mod signals;
 mod stop;
 mod stream;
+mod wake;
 
 pub use clock::Clock;
+pub use connect::{connect, connect_now};
 pub use daemon::daemon;
 pub use listen::{ListenError, Listener, concerns_one_connection, listen};
 pub use logging::print_log;
 pub use server::{BuildError, Server, ServerBuilder};
 pub use stop::{Stopped, Stopper, stopper};
 pub use stream::{Peer, Stream};
+pub use wake::Wake;
