@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use libswarm::backend::Registry;
 use libswarm::job::{Backend, Cancel, Cx, Engine, Event, FailureKind, Log, Status, Stdio, Stream};
 use libswarm::node::{Action, CloseReason, Config, Input};
 use libswarm::{ConnId, Instant, JobId, Node};
@@ -17,6 +18,8 @@ pub(crate) struct World {
     pub(crate) now: Instant,
     pub(crate) journal: Journal,
     pub(crate) logs: Vec<Log>,
+    /// Connections to servers that the node has asked for, in order, and where to.
+    pub(crate) connects: Vec<(ConnId, String)>,
     peers: BTreeMap<ConnId, Peer>,
 }
 
@@ -40,14 +43,26 @@ impl World {
 
     pub(crate) fn with(config: Config) -> Self {
         let journal = Journal::default();
+        let test = Test { journal: Arc::clone(&journal), left: BTreeMap::new() };
+        Self::of(config, journal, "test", Box::new(test))
+    }
+
+    /// A node that forwards.
+    pub(crate) fn forwarding() -> Self {
+        let line = "forward --connect-timeout 3 unix://engine.sock";
+        let (name, backend) = Registry::standard().make(line).unwrap();
+        Self::of(Config::default(), Journal::default(), &name, backend)
+    }
+
+    fn of(config: Config, journal: Journal, name: &str, backend: Box<dyn Backend>) -> Self {
         let mut engine = Engine::new(1);
-        engine
-            .push("test", Box::new(Test { journal: Arc::clone(&journal), left: BTreeMap::new() }));
+        engine.push(name, backend);
         Self {
             node: Node::new(config, engine),
             now: Instant::ZERO,
             journal,
             logs: Vec::new(),
+            connects: Vec::new(),
             peers: BTreeMap::new(),
         }
     }
@@ -57,6 +72,23 @@ impl World {
         self.peers.insert(id, Peer::default());
         self.run();
         id
+    }
+
+    /// Opens the connection to a server that the node asks for, and names it.
+    pub(crate) fn upstream(&mut self) -> ConnId {
+        let (id, to) = self.connects.remove(0);
+        assert_eq!(to, "unix://engine.sock");
+        self.peers.insert(id, Peer::default());
+        self.node.handle(self.now, Input::Connected(id));
+        self.run();
+        id
+    }
+
+    /// Refuses it.
+    pub(crate) fn no_upstream(&mut self, reason: &str) {
+        let (id, _) = self.connects.remove(0);
+        self.node.handle(self.now, Input::ConnectFailed(id, reason));
+        self.run();
     }
 
     pub(crate) fn peer(&self, id: ConnId) -> &Peer {
@@ -166,9 +198,12 @@ impl World {
                     self.node.handle(self.now, Input::Done(id));
                 }
                 Action::Close { conn, why } => {
-                    let peer = self.peers.get_mut(&conn).unwrap();
-                    assert_eq!(peer.closed.replace(why), None, "closed twice");
+                    // One that was never opened has no peer.
+                    if let Some(peer) = self.peers.get_mut(&conn) {
+                        assert_eq!(peer.closed.replace(why), None, "closed twice");
+                    }
                 }
+                Action::Connect { conn, to } => self.connects.push((conn, to.to_string())),
                 Action::Log(log) => self.logs.push(log),
                 other => panic!("{other:?}"),
             }

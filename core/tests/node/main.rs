@@ -3,5 +3,6 @@
 mod endings;
 mod harness;
 mod limits;
+mod relays;
 mod requests;
 mod streams;
