@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
-use libswarm::address::Address;
+use libswarm::address::Remote;
 use libswarm::node::{Action, Input};
 use libswarm::{ConnId, Instant, Node};
 use libswarm_host::{
@@ -307,7 +307,7 @@ impl Driver {
     }
 
     /// Opens a connection to another server: at once where that is possible, else on a thread.
-    fn connect(&mut self, id: ConnId, to: Address) {
+    fn connect(&mut self, id: ConnId, to: Remote) {
         self.opening.insert(id);
         if let Some(opened) = connect_now(&to) {
             return self.connected(id, opened);

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, Thread};
 
 use libswarm::ConnId;
-use libswarm::address::Address;
+use libswarm::address::Remote;
 use libswarm::node::{CloseReason, Input};
 use libswarm_host::Stream;
 use rustix::event::{PollFd, PollFlags};
@@ -53,7 +53,7 @@ pub(crate) fn open(shared: &Arc<Shared>, stream: Stream) {
 }
 
 /// Opens a connection to another server, on the thread that is to read from it.
-pub(crate) fn connect(shared: &Arc<Shared>, id: ConnId, to: Address) {
+pub(crate) fn connect(shared: &Arc<Shared>, id: ConnId, to: Remote) {
     let reader = {
         let shared = Arc::clone(shared);
         move || match libswarm_host::connect(&to) {

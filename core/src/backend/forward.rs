@@ -6,7 +6,7 @@ use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use core::time::Duration;
 
-use crate::address::Address;
+use crate::address::Remote;
 use crate::id::JobId;
 use crate::job::{Backend, Cx, Event, Upstream};
 
@@ -60,10 +60,7 @@ impl Forward {
             }
         }
         let text = address.as_deref().unwrap_or(default);
-        // dockerd's clients write tcp:// and curl's users http://; they mean the same.
-        let text =
-            text.strip_prefix("http://").map_or(text.to_owned(), |rest| format!("tcp://{rest}"));
-        let address = text.parse::<Address>().map_err(|error| error.to_string())?;
+        let address = text.parse::<Remote>().map_err(|error| error.to_string())?;
         Ok(Self::new(Upstream { address, connect_timeout }))
     }
 }
@@ -106,6 +103,7 @@ mod tests {
         for (line, address, timeout) in [
             ("", "unix:///var/run/docker.sock", 10_000),
             ("unix://a.sock", "unix://a.sock", 10_000),
+            ("ssh://me@h", "ssh://me@h", 10_000),
             ("http://localhost:2375", "tcp://localhost:2375", 10_000),
             ("--connect-timeout 500ms tcp://[::1]:1", "tcp://[::1]:1", 500),
             ("tcp://h:1 --connect-timeout=3", "tcp://h:1", 3000),

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::address::Address;
+use crate::address::Remote;
 use crate::http1;
 use crate::id::ConnId;
 use crate::job::Log;
@@ -50,7 +50,7 @@ pub enum Action {
         /// What it is called.
         conn: ConnId,
         /// Where to.
-        to: Address,
+        to: Remote,
     },
     /// Shut the sending side down, then report [`Input::Done`].
     Shutdown(ConnId),

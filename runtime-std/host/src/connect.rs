@@ -5,9 +5,11 @@ use std::net::{TcpStream, ToSocketAddrs};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use libswarm::address::Address;
+use libswarm::address::{Address, Remote};
+
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
+use crate::ssh;
 use crate::stream::Stream;
 
 /// The node gives up earlier; this only ends the thread that waits.
@@ -17,8 +19,14 @@ const LONGEST: Duration = Duration::from_secs(120);
 ///
 /// # Errors
 ///
-/// The name is unknown, or nobody listens there.
-pub fn connect(address: &Address) -> io::Result<Stream> {
+/// The name is unknown, nobody listens there, or there is no ssh command.
+pub fn connect(to: &Remote) -> io::Result<Stream> {
+    let address = match to {
+        Remote::Socket(address) => address,
+        Remote::Ssh { user, host, port } => {
+            return ssh::connect(user.as_deref(), host, *port).map(Stream::Ssh);
+        }
+    };
     match address {
         Address::Unix { path } => Ok(Stream::Unix(UnixStream::connect(path)?)),
         Address::Tcp { host, port } => {
@@ -40,8 +48,8 @@ pub fn connect(address: &Address) -> io::Result<Stream> {
 
 /// Connects if that needs no waiting, as to a unix socket whose backlog is not full. `None`: it would have to wait.
 #[must_use]
-pub fn connect_now(address: &Address) -> Option<io::Result<Stream>> {
-    let Address::Unix { path } = address else { return None };
+pub fn connect_now(to: &Remote) -> Option<io::Result<Stream>> {
+    let Remote::Socket(Address::Unix { path }) = to else { return None };
     let try_it = || {
         let address = SocketAddrUnix::new(path.as_str())?;
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;

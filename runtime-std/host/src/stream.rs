@@ -6,6 +6,8 @@ use std::net::{Shutdown, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 
+use crate::ssh::Ssh;
+
 /// A connected stream. It is read and written through a shared reference, too, so that one thread may read while another
 /// writes.
 #[derive(Debug)]
@@ -14,6 +16,8 @@ pub enum Stream {
     Tcp(TcpStream),
     /// Over a unix socket.
     Unix(UnixStream),
+    /// Over the input and output of an ssh command.
+    Ssh(Ssh),
 }
 
 impl Stream {
@@ -26,6 +30,7 @@ impl Stream {
         match self {
             Self::Tcp(stream) => stream.shutdown(how),
             Self::Unix(stream) => stream.shutdown(how),
+            Self::Ssh(ssh) => ssh.near.shutdown(how),
         }
     }
 
@@ -38,6 +43,7 @@ impl Stream {
         match self {
             Self::Tcp(stream) => stream.set_nonblocking(nonblocking),
             Self::Unix(stream) => stream.set_nonblocking(nonblocking),
+            Self::Ssh(ssh) => ssh.near.set_nonblocking(nonblocking),
         }
     }
 
@@ -70,6 +76,7 @@ impl fmt::Display for Peer<'_> {
                 Err(_) => f.write_str("a client that has gone"),
             },
             Stream::Unix(_) => f.write_str("unix"),
+            Stream::Ssh(_) => f.write_str("ssh"),
         }
     }
 }
@@ -79,6 +86,7 @@ impl Read for &Stream {
         match self {
             Stream::Tcp(stream) => (&*stream).read(buffer),
             Stream::Unix(stream) => (&*stream).read(buffer),
+            Stream::Ssh(ssh) => ssh.read(buffer),
         }
     }
 }
@@ -88,6 +96,7 @@ impl Write for &Stream {
         match self {
             Stream::Tcp(stream) => (&*stream).write(bytes),
             Stream::Unix(stream) => (&*stream).write(bytes),
+            Stream::Ssh(ssh) => (&ssh.near).write(bytes),
         }
     }
 
@@ -95,6 +104,7 @@ impl Write for &Stream {
         match self {
             Stream::Tcp(stream) => (&*stream).write_vectored(pieces),
             Stream::Unix(stream) => (&*stream).write_vectored(pieces),
+            Stream::Ssh(ssh) => (&ssh.near).write_vectored(pieces),
         }
     }
 
@@ -128,6 +138,7 @@ impl AsFd for Stream {
         match self {
             Self::Tcp(stream) => stream.as_fd(),
             Self::Unix(stream) => stream.as_fd(),
+            Self::Ssh(ssh) => ssh.near.as_fd(),
         }
     }
 }

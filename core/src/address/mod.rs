@@ -1,9 +1,13 @@
-//! Where a frontend listens or an upstream is: `tcp://host:port` or `unix://path`.
+//! Where a frontend listens, and where an upstream is.
+
+mod remote;
 
 use alloc::string::{String, ToString};
 use core::fmt;
 use core::net::{Ipv4Addr, Ipv6Addr};
 use core::str::FromStr;
+
+pub use remote::Remote;
 
 /// An address as `DOCKER_HOST` and dockerd's `--host` write it. Nothing is looked up here, neither names nor files.
 ///
@@ -175,6 +179,7 @@ enum Problem {
     NoPath,
     Abstract,
     Zero,
+    Ssh,
 }
 
 impl fmt::Display for AddressError {
@@ -182,6 +187,12 @@ impl fmt::Display for AddressError {
         let Self { text, problem } = self;
         write!(f, "wrong address {text:?}: ")?;
         let what = match problem {
+            Problem::Ssh => {
+                return f.write_str(
+                    "this is no host for the ssh command (neither it nor the user may begin with -): \
+                     use ssh://[USER@]HOST[:PORT]",
+                );
+            }
             Problem::Prefix(prefix) => {
                 return write!(f, "the prefix {prefix} is missing: write {prefix}{text}");
             }
