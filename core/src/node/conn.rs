@@ -414,9 +414,15 @@ impl Conn {
         self.clear_deadline(env);
     }
 
+    /// Whether a head has begun to come and is not complete. What waits behind an answer that is not read has not been
+    /// looked at, and may be many heads.
+    const fn is_in_head(&self) -> bool {
+        self.output.has_room() && self.http.is_in_head(self.unread.len())
+    }
+
     fn update_deadline(&mut self, env: &mut Env<'_>) {
         let wanted = match self.ending {
-            Ending::No if self.http.is_in_head(self.unread.len()) => Some(Deadline::Head),
+            Ending::No if self.is_in_head() => Some(Deadline::Head),
             Ending::No | Ending::Now(_) => None,
             Ending::Flush(_) | Ending::Linger(_) => Some(Deadline::Linger),
         };
@@ -467,7 +473,7 @@ impl Conn {
             }
         }
         // A head that grows beyond its limit is refused, so reading on is bounded there too.
-        let has_room = self.unread.len() < UNREAD || self.http.is_in_head(self.unread.len());
+        let has_room = self.unread.len() < UNREAD || self.is_in_head();
         if !self.reading && self.peer_shutdown == Eof::Open && has_room {
             self.reading = true;
             return Some(Action::Read(conn));
