@@ -233,6 +233,8 @@ impl Conn {
         let job = Job::from_request(head, env.replies.profile().versions());
         self.answered = false;
         self.discard = DISCARD;
+        // The time for the next head does not begin with this one's.
+        self.clear_deadline(env);
         let job = env.engine.start(env.now, job, super::owner(self.id));
         self.job = Some(job);
         // A job that hijacks at once has the raw stream for its stdin, which begins where a request without a body ends.

@@ -88,3 +88,17 @@ fn requests_pipelined_behind_an_answer_that_is_not_read_wait_within_a_bound() {
     assert_eq!(text.matches("\r\n\r\nOK").count(), taken / ping.len());
     assert!(world.peer(id).granted && world.peer(id).closed.is_none());
 }
+
+#[test]
+fn each_head_has_its_own_minute() {
+    let mut world = World::new();
+    let id = world.connect();
+    world.send(id, b"GET /_ping HTTP/1.1\r\n");
+    world.pass(Duration::from_secs(59));
+    world.send(id, b"Host:\r\n\r\nGET /_ping HTTP/1.1\r\n");
+    assert!(world.text(id).ends_with("OK"));
+    world.pass(Duration::from_secs(59));
+    world.send(id, b"Host:\r\n\r\n");
+    let text = world.text(id);
+    assert!(text.ends_with("OK"), "{text}");
+}
