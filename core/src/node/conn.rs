@@ -425,8 +425,9 @@ impl Conn {
     fn update_deadline(&mut self, env: &mut Env<'_>) {
         let wanted = match self.ending {
             Ending::No if self.is_in_head() => Some(Deadline::Head),
-            Ending::No | Ending::Now(_) => None,
-            Ending::Flush(_) | Ending::Linger(_) => Some(Deadline::Linger),
+            // The last answer may be read as slowly as any other.
+            Ending::No | Ending::Now(_) | Ending::Flush(_) => None,
+            Ending::Linger(_) => Some(Deadline::Linger),
         };
         if self.deadline.map(|(_, deadline)| deadline) == wanted {
             return;

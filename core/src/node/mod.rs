@@ -82,7 +82,7 @@ enum Deadline {
     Linger,
 }
 
-/// A peer has this long to read the last answer and close, once this end has nothing more to say.
+/// A peer has this long to close, once this end has written all and shut its side down.
 const LINGER: Duration = Duration::from_secs(5);
 
 /// What connections share while one of them is at work.
