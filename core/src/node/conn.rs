@@ -444,9 +444,14 @@ impl Conn {
     }
 
     fn clear_deadline(&mut self, env: &mut Env<'_>) {
-        if let Some((key, _)) = self.deadline.take() {
+        if let Some(key) = self.take_timer() {
             env.timers.cancel(key);
         }
+    }
+
+    /// The timer that is set for this connection, to be cancelled.
+    pub(super) fn take_timer(&mut self) -> Option<TimerKey> {
+        self.deadline.take().map(|(key, _)| key)
     }
 
     /// The next thing to do for this connection. Bytes to write are appended to `out`.

@@ -169,6 +169,9 @@ impl Node {
             if let Some(conn) = self.conns.get_mut(id.0) {
                 if let Some(action) = conn.next_action(out) {
                     if let Action::Close { .. } = action {
+                        if let Some(timer) = conn.take_timer() {
+                            self.timers.cancel(timer);
+                        }
                         self.conns.remove(id.0);
                         self.ready.pop_front();
                     }

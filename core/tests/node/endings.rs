@@ -187,3 +187,13 @@ fn a_last_answer_may_be_read_slowly() {
     assert!(world.peer(id).shutdown);
     assert_eq!(world.peer(id).closed, Some(CloseReason::LingerTimeout));
 }
+
+#[test]
+fn a_connection_that_is_closed_leaves_no_timer() {
+    let mut world = World::new();
+    let id = world.connect();
+    world.send(id, b"GET /_ping HTTP/1.1\r\nHost:\r\nConnection: close\r\n\r\n");
+    world.half_close(id);
+    assert_eq!(world.peer(id).closed, Some(CloseReason::Finished));
+    assert_eq!(world.node.poll_timeout(), None);
+}
