@@ -102,7 +102,7 @@ impl Conn {
         self.reading = false;
         if self.peer_shutdown == Eof::Open {
             self.peer_shutdown = Eof::Seen;
-            self.end_the_endless(env);
+            self.end_the_endless(env, Cancel::HalfClosed);
             self.progress(env);
         }
     }
@@ -155,9 +155,7 @@ impl Conn {
     pub(super) fn stop(&mut self, env: &mut Env<'_>) {
         self.http.close_after();
         match self.job {
-            Some(job) if env.engine.job(job).is_some_and(Job::is_endless) => {
-                env.engine.cancel(env.now, job, Cancel::Shutdown);
-            }
+            Some(_) => self.end_the_endless(env, Cancel::Shutdown),
             None if self.http.halves().request == Half::Idle && self.unread.is_empty() => {
                 self.end(CloseReason::Stopped);
             }
@@ -242,8 +240,10 @@ impl Conn {
         if self.http.halves().request == Half::Done {
             self.stdin_end(env);
         }
-        if self.peer_shutdown != Eof::Open {
-            self.end_the_endless(env);
+        if env.stopping {
+            self.end_the_endless(env, Cancel::Shutdown);
+        } else if self.peer_shutdown != Eof::Open {
+            self.end_the_endless(env, Cancel::HalfClosed);
         }
     }
 
@@ -283,13 +283,14 @@ impl Conn {
         self.flush(env);
     }
 
-    /// To a job without an end of its own, the end of its client's half is the end, as it is for dockerd.
-    fn end_the_endless(&mut self, env: &mut Env<'_>) {
+    /// To a job without an end of its own, a stop is the end, and that of its client's half, as it is for dockerd. (In the
+    /// middle of a body the latter is a request that ends early.)
+    fn end_the_endless(&mut self, env: &mut Env<'_>, why: Cancel) {
         if let Some(job) = self.job
-            && self.http.halves().request != Half::Body
+            && (why != Cancel::HalfClosed || self.http.halves().request != Half::Body)
             && env.engine.job(job).is_some_and(Job::is_endless)
         {
-            env.engine.cancel(env.now, job, Cancel::HalfClosed);
+            env.engine.cancel(env.now, job, why);
         }
     }
 

@@ -88,6 +88,7 @@ const LINGER: Duration = Duration::from_secs(5);
 /// What connections share while one of them is at work.
 struct Env<'a> {
     now: Instant,
+    stopping: bool,
     config: &'a Config,
     engine: &'a mut Engine,
     replies: &'a Replies,
@@ -214,6 +215,7 @@ impl Node {
         self.replies.set_time(unix);
         let mut env = Env {
             now: self.now,
+            stopping: self.stopping.is_some(),
             config: &self.config,
             engine: &mut self.engine,
             replies: &self.replies,

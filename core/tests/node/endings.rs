@@ -197,3 +197,15 @@ fn a_connection_that_is_closed_leaves_no_timer() {
     assert_eq!(world.peer(id).closed, Some(CloseReason::Finished));
     assert_eq!(world.node.poll_timeout(), None);
 }
+
+#[test]
+fn an_endless_request_that_comes_during_the_stop_ends_at_once() {
+    let mut world = World::new();
+    let id = world.connect();
+    world.send(id, b"GET /events HTTP/1.1\r\n");
+    world.stop();
+    world.send(id, b"Host:\r\n\r\n");
+    let text = world.text(id);
+    assert!(text.starts_with("HTTP/1.1 200 OK\r\n") && text.ends_with("0\r\n\r\n"), "{text}");
+    assert!(world.peer(id).shutdown);
+}
