@@ -334,7 +334,10 @@ impl Conn {
         if !self.answered {
             self.answered = true;
             let length = ended.then_some(output.stdout.len() + rest);
-            env.replies.begin(&mut self.http, job, output.begun, length, out);
+            if !env.replies.begin(&mut self.http, job, output.begun, length, out) {
+                self.finish(env, id);
+                return true;
+            }
             if self.http.halves().request == Half::Raw {
                 env.engine.reopen_stdin(id);
                 return true;

@@ -237,6 +237,10 @@ impl Backend for Test {
                         cx.write_to(job, Stream::Stdout, b"hello\n");
                         cx.read(job);
                     }
+                    "session" => {
+                        cx.begin(job, Stdio::Raw);
+                        cx.read(job);
+                    }
                     "exec_start" => cx.read_to_end(job, 1000),
                     "start" => cx.fail(job, FailureKind::NotModified, ""),
                     "stop" => cx.exit(job, Status::Ok),

@@ -163,3 +163,15 @@ fn a_short_unread_body_is_thrown_away_and_the_connection_kept() {
     world.send(id, b"cdeGET /_ping HTTP/1.1\r\nHost:\r\n\r\n");
     assert!(world.text(id).ends_with("OK"));
 }
+
+#[test]
+fn an_upgrade_that_names_no_protocol_ends_its_job() {
+    let mut world = World::new();
+    let id = world.connect();
+    world.send(id, b"POST /session HTTP/1.1\r\nHost:\r\n\r\n");
+    let text = world.text(id);
+    assert!(text.starts_with("HTTP/1.1 500 ") && text.contains("no upgrade proto in request"));
+    assert!(world.told().contains(&"cancelled: the client is gone".to_owned()));
+    world.send(id, b"GET /_ping HTTP/1.1\r\nHost:\r\n\r\n");
+    assert!(world.text(id).ends_with("OK"));
+}
