@@ -65,7 +65,7 @@ impl<'a> Cx<'a> {
     pub fn reply(&mut self, job: JobId, body: impl Into<Body>) {
         if let Some(entry) = self.entry(job) {
             entry.whole = Some(body.into()).filter(|body| !body.is_empty());
-            entry.begun.get_or_insert(Stdio::Raw);
+            entry.begin(Stdio::Raw);
             self.shared.exit(job, Status::Ok);
         }
     }
@@ -116,12 +116,13 @@ impl<'a> Cx<'a> {
     }
 
     /// Begins to answer: the client learns of success now, before there is output (`docker run` starts its container
-    /// only when the head of `wait` has come). The first [`write`](Cx::write) begins with [`Stdio::Raw`] by itself.
+    /// only when the head of `wait` has come). The first [`write`](Cx::write) begins with [`Stdio::Raw`] by itself. From
+    /// then on the stdin of a job that hijacks its connection (`attach`, `exec_start`) is the raw stream behind the body.
     pub fn begin(&mut self, job: JobId, stdio: Stdio) {
         if let Some(entry) = self.entry(job)
             && entry.begun.is_none()
         {
-            entry.begun = Some(stdio);
+            entry.begin(stdio);
             self.shared.mark(job);
         }
     }
@@ -138,7 +139,7 @@ impl<'a> Cx<'a> {
         if bytes.is_empty() {
             return 0;
         }
-        let stdio = *entry.begun.get_or_insert(Stdio::Raw);
+        let stdio = entry.begin(Stdio::Raw);
         let room = STDOUT_LIMIT.saturating_sub(entry.out.len() + stdio.overhead());
         let taken = room.min(bytes.len());
         if taken > 0 {

@@ -48,6 +48,8 @@ pub(super) struct Entry {
     depth: u8,
     pub(super) passed: bool,
     queued: bool,
+    /// Its stdin goes on when it begins to answer.
+    hijacks: bool,
     pub(super) stdin: Stdin,
     pub(super) begun: Option<Stdio>,
     pub(super) out: Vec<u8>,
@@ -227,19 +229,15 @@ impl Engine {
     }
 
     /// Says that a job's stdin has ended. It is told when it next asks.
+    ///
+    /// A job that [hijacks](Job::hijacks) its connection has two stdins, one behind the other: the request's body, and
+    /// when it has begun to answer the raw stream, whose end is said by another call.
     pub fn stdin_end(&mut self, now: Instant, job: JobId) {
         self.set_now(now);
         if let Some(entry) = self.shared.jobs.get_mut(job.0) {
             entry.stdin.ended = true;
             self.deliver_stdin(job);
             self.run();
-        }
-    }
-
-    /// Says that a job's stdin goes on although it had ended: a hijacked connection follows the body of its request.
-    pub fn reopen_stdin(&mut self, job: JobId) {
-        if let Some(entry) = self.shared.jobs.get_mut(job.0) {
-            entry.stdin.ended = false;
         }
     }
 
@@ -523,6 +521,7 @@ impl Engine {
 
 impl Shared {
     fn insert(&mut self, job: Job, owner: Owner, depth: u8) -> JobId {
+        let hijacks = matches!(owner, Owner::Outside(_)) && job.hijacks();
         JobId(self.jobs.insert(Entry {
             job: Some(job),
             owner,
@@ -531,6 +530,7 @@ impl Shared {
             depth,
             passed: false,
             queued: false,
+            hijacks,
             stdin: Stdin::default(),
             begun: None,
             out: Vec::new(),
@@ -608,6 +608,14 @@ impl Shared {
 }
 
 impl Entry {
+    /// Begins to answer, if that has not been done before; returns how it was begun.
+    pub(super) fn begin(&mut self, stdio: Stdio) -> Stdio {
+        if self.begun.is_none() && self.hijacks {
+            self.stdin.ended = false;
+        }
+        *self.begun.get_or_insert(stdio)
+    }
+
     fn wants_stdin(&self) -> bool {
         self.status.is_none()
             && !self.stdin.ended

@@ -338,8 +338,9 @@ impl Conn {
                 self.finish(env, id);
                 return true;
             }
-            if self.http.halves().request == Half::Raw {
-                env.engine.reopen_stdin(id);
+            if self.http.halves().request == Half::Closed {
+                // The raw stream of a hijack ended before it began.
+                env.engine.stdin_end(env.now, id);
                 return true;
             }
         }
