@@ -31,10 +31,7 @@ impl<'a> Cx<'a> {
 
     fn entry(&mut self, job: JobId) -> Option<&mut Entry> {
         let backend = self.backend;
-        self.shared
-            .jobs
-            .get_mut(job.0)
-            .filter(|entry| entry.status.is_none() && entry.backend == backend && !entry.passed)
+        self.shared.jobs.get_mut(job.0).filter(|entry| entry.is_with(backend))
     }
 
     /// Now, by the runtime's clock.
@@ -54,11 +51,11 @@ impl<'a> Cx<'a> {
         self.shared.random.u64(..)
     }
 
-    /// A job of this backend's that has not ended. `None` while its [`Event::Start`](super::Event::Start) lends it anyway.
+    /// A job of this backend's, until its last event. `None` while its [`Event::Start`](super::Event::Start) lends it anyway.
     #[must_use]
     pub fn job(&self, job: JobId) -> Option<&Job> {
         let entry = self.shared.jobs.get(job.0)?;
-        entry.job.as_ref().filter(|_| entry.backend == self.backend)
+        entry.job.as_ref().filter(|_| entry.is_of(self.backend))
     }
 
     /// Ends the job well, with `body` as all of its stdout (behind what [`write`](Cx::write) took before).
@@ -98,14 +95,15 @@ impl<'a> Cx<'a> {
     }
 
     /// Leaves the job to the next backend of the chain; with none left it ends with [`Status::NotHandled`]. What was
-    /// read with [`read_to_end`](Cx::read_to_end) is read again by the next one. Passing on a job after any of
-    /// its answer was written or a piece of its stdin was taken is a failure of the job.
+    /// read with [`read_to_end`](Cx::read_to_end) is read again by the next one; timers of the job are cancelled, and so are
+    /// jobs started for it. Passing on a job after any of its answer was written or a piece of its stdin was taken is a
+    /// failure of the job.
     pub fn pass(&mut self, job: JobId) {
         let Some(entry) = self.entry(job) else { return };
         if entry.begun.is_some() || entry.stdin.taken {
             self.fail(job, FailureKind::System, "a backend passed on a job that it had begun");
         } else {
-            entry.passed = true;
+            self.shared.pass(job);
         }
     }
 
@@ -176,7 +174,7 @@ impl<'a> Cx<'a> {
 
     fn want(&mut self, job: JobId, want: Want) {
         if let Some(entry) = self.entry(job) {
-            entry.stdin.want = want;
+            entry.stdin.want(want);
             self.shared.work(Work::Stdin(job));
             self.shared.mark(job);
         }
@@ -206,15 +204,12 @@ impl<'a> Cx<'a> {
 
     /// Asks for output of a child job: one [`ChildEvent::Stdout`](super::ChildEvent::Stdout) follows when there is some.
     pub fn read_child(&mut self, child: JobId) {
-        if let Some(entry) = self.shared.jobs.get_mut(child.0) {
-            entry.parent_reads = true;
-            self.shared.work(Work::Child(child));
-        }
+        self.shared.read_child(child, self.backend);
     }
 
     /// Ends a child job; no more is heard of it.
     pub fn cancel_child(&mut self, child: JobId) {
-        self.shared.work(Work::Cancel(child));
+        self.shared.cancel_child(child, self.backend);
     }
 
     /// Says something on the daemon's stdout.
