@@ -18,6 +18,8 @@ pub(super) struct Conn {
     http: Server,
     /// Bytes that came and could not be used yet.
     unread: Vec<u8>,
+    /// How many at the start of `unread` have been used since.
+    used: usize,
     output: Pending,
     job: Option<JobId>,
     /// Whether the head of the answer to `job` is written.
@@ -67,6 +69,7 @@ impl Conn {
             id,
             http,
             unread: Vec::new(),
+            used: 0,
             output: Pending::default(),
             job: None,
             answered: false,
@@ -120,14 +123,19 @@ impl Conn {
     }
 
     fn advance_unread(&mut self, env: &mut Env<'_>) {
-        let mut unread = core::mem::take(&mut self.unread);
-        let used = self.advance(env, &unread);
-        if used == unread.len() {
+        let unread = core::mem::take(&mut self.unread);
+        self.used += self.advance(env, &unread[self.used..]);
+        if self.used == unread.len() {
             // An idle connection holds no buffer.
+            self.used = 0;
             return;
         }
-        unread.drain(..used);
         self.unread = unread;
+        // Not for each small piece that a job takes: each time moves all that is left.
+        if self.used > self.unread.len() / 2 {
+            self.unread.drain(..self.used);
+            self.used = 0;
+        }
     }
 
     /// The connection broke.
@@ -486,7 +494,7 @@ impl Conn {
             }
         }
         // A head that grows beyond its limit is refused, so reading on is bounded there too.
-        let has_room = self.unread.len() < UNREAD || self.is_in_head();
+        let has_room = self.unread.len() - self.used < UNREAD || self.is_in_head();
         if !self.reading && self.peer_shutdown == Eof::Open && has_room {
             self.reading = true;
             return Some(Action::Read(conn));
