@@ -35,6 +35,8 @@ mod engine;
 mod job;
 mod status;
 mod stdio;
+#[cfg(test)]
+mod tests;
 
 pub use backend::{Backend, Cancel, ChildEvent, Event};
 pub use cx::Cx;
