@@ -120,6 +120,7 @@ impl Shared {
         scratch: &mut Scratch,
     ) {
         let Scratch { actions, out, done } = scratch;
+        let _alarm = Alarm(&self.wake);
         let mut input = input;
         loop {
             let (due, stopped) = {
@@ -261,6 +262,17 @@ impl Shared {
 
     fn table(&self) -> MutexGuard<'_, HashMap<ConnId, Arc<Connection>>> {
         self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Calls the thread that ends the run when this one panics; dropped after the lock, which is poisoned by then.
+struct Alarm<'a>(&'a Wake);
+
+impl Drop for Alarm<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.call();
+        }
     }
 }
 

@@ -73,6 +73,8 @@ impl Replies {
     }
 
     /// Writes the head of a success. `length` is that of the whole answer where it is known already.
+    ///
+    /// Returns false if it was no success after all, and that is answered in full: nobody waits for the job any more.
     pub(crate) fn begin(
         &self,
         server: &mut Server,
@@ -80,14 +82,14 @@ impl Replies {
         stdio: Option<Stdio>,
         length: Option<usize>,
         out: &mut Vec<u8>,
-    ) {
+    ) -> bool {
         let request = job.request();
         let Some((route, head)) = request.and_then(|asked| Some((asked.route()?, asked.head())))
         else {
             // A backend answered a path that is not in the table, so it knows what its client expects; JSON most likely.
             let framing = length.map_or(Framing::Chunked, in_one_piece);
             self.respond(server, 200, framing, if length == Some(0) { b"" } else { JSON }, out);
-            return;
+            return true;
         };
         let version = job.api_version(self.profile.api_version);
         let reply = route.reply_to(routes::query(head.target()));
@@ -96,14 +98,15 @@ impl Replies {
         let (framing, headers) = match reply {
             Reply::Hijack if hijacks => {
                 server.switch(&hijack_head(server.wants_upgrade(), stdio, version), out);
-                return;
+                return true;
             }
             Reply::Upgrade if hijacks => {
-                match switch_head(head) {
-                    Some(switch) => _ = server.switch(&switch, out),
-                    None => self.no_upgrade(server, out),
-                }
-                return;
+                let Some(switch) = switch_head(head) else {
+                    self.error(server, 500, "no upgrade proto in request", out);
+                    return false;
+                };
+                server.switch(&switch, out);
+                return true;
             }
             Reply::Hijack | Reply::Upgrade | Reply::Empty => {
                 (in_one_piece(length.unwrap_or(0)), &b""[..])
@@ -123,6 +126,7 @@ impl Replies {
         } else {
             self.respond(server, route.success, framing, headers, out);
         }
+        true
     }
 
     /// Writes the whole response to a job that failed before it began to answer.
@@ -182,10 +186,6 @@ impl Replies {
         let status = error.status();
         let body = format!("{status} {}: {error}", http1::reason_phrase(status));
         whole(server, status, &[TEXT, &self.date], body.as_bytes(), out);
-    }
-
-    fn no_upgrade(&self, server: &mut Server, out: &mut Vec<u8>) {
-        self.error(server, 500, "no upgrade proto in request", out);
     }
 
     pub(crate) fn error(&self, server: &mut Server, status: u16, message: &str, out: &mut Vec<u8>) {

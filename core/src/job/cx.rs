@@ -32,10 +32,7 @@ impl<'a> Cx<'a> {
 
     fn entry(&mut self, job: JobId) -> Option<&mut Entry> {
         let backend = self.backend;
-        self.shared
-            .jobs
-            .get_mut(job.0)
-            .filter(|entry| entry.status.is_none() && entry.backend == backend && !entry.passed)
+        self.shared.jobs.get_mut(job.0).filter(|entry| entry.is_with(backend))
     }
 
     /// Now, by the runtime's clock.
@@ -55,18 +52,18 @@ impl<'a> Cx<'a> {
         self.shared.random.u64(..)
     }
 
-    /// A job of this backend's that has not ended. `None` while its [`Event::Start`](super::Event::Start) lends it anyway.
+    /// A job of this backend's, until its last event. `None` while its [`Event::Start`](super::Event::Start) lends it anyway.
     #[must_use]
     pub fn job(&self, job: JobId) -> Option<&Job> {
         let entry = self.shared.jobs.get(job.0)?;
-        entry.job.as_ref().filter(|_| entry.backend == self.backend)
+        entry.job.as_ref().filter(|_| entry.is_of(self.backend))
     }
 
     /// Ends the job well, with `body` as all of its stdout (behind what [`write`](Cx::write) took before).
     pub fn reply(&mut self, job: JobId, body: impl Into<Body>) {
         if let Some(entry) = self.entry(job) {
             entry.whole = Some(body.into()).filter(|body| !body.is_empty());
-            entry.begun.get_or_insert(Stdio::Raw);
+            entry.begin(Stdio::Raw);
             self.shared.exit(job, Status::Ok);
         }
     }
@@ -99,14 +96,15 @@ impl<'a> Cx<'a> {
     }
 
     /// Leaves the job to the next backend of the chain; with none left it ends with [`Status::NotHandled`]. What was
-    /// read with [`read_to_end`](Cx::read_to_end) is read again by the next one. Passing on a job after any of
-    /// its answer was written or a piece of its stdin was taken is a failure of the job.
+    /// read with [`read_to_end`](Cx::read_to_end) is read again by the next one; timers of the job are cancelled, and so are
+    /// jobs started for it. Passing on a job after any of its answer was written or a piece of its stdin was taken is a
+    /// failure of the job.
     pub fn pass(&mut self, job: JobId) {
         let Some(entry) = self.entry(job) else { return };
         if entry.begun.is_some() || entry.stdin.taken {
             self.fail(job, FailureKind::System, "a backend passed on a job that it had begun");
         } else {
-            entry.passed = true;
+            self.shared.pass(job);
         }
     }
 
@@ -131,12 +129,13 @@ impl<'a> Cx<'a> {
     }
 
     /// Begins to answer: the client learns of success now, before there is output (`docker run` starts its container
-    /// only when the head of `wait` has come). The first [`write`](Cx::write) begins with [`Stdio::Raw`] by itself.
+    /// only when the head of `wait` has come). The first [`write`](Cx::write) begins with [`Stdio::Raw`] by itself. From
+    /// then on the stdin of a job that hijacks its connection (`attach`, `exec_start`) is the raw stream behind the body.
     pub fn begin(&mut self, job: JobId, stdio: Stdio) {
         if let Some(entry) = self.entry(job)
             && entry.begun.is_none()
         {
-            entry.begun = Some(stdio);
+            entry.begin(stdio);
             self.shared.mark(job);
         }
     }
@@ -153,7 +152,7 @@ impl<'a> Cx<'a> {
         if bytes.is_empty() {
             return 0;
         }
-        let stdio = *entry.begun.get_or_insert(Stdio::Raw);
+        let stdio = entry.begin(Stdio::Raw);
         let room = STDOUT_LIMIT.saturating_sub(entry.out.len() + stdio.overhead());
         let taken = room.min(bytes.len());
         if taken > 0 {
@@ -190,7 +189,7 @@ impl<'a> Cx<'a> {
 
     fn want(&mut self, job: JobId, want: Want) {
         if let Some(entry) = self.entry(job) {
-            entry.stdin.want = want;
+            entry.stdin.want(want);
             self.shared.work(Work::Stdin(job));
             self.shared.mark(job);
         }
@@ -220,15 +219,12 @@ impl<'a> Cx<'a> {
 
     /// Asks for output of a child job: one [`ChildEvent::Stdout`](super::ChildEvent::Stdout) follows when there is some.
     pub fn read_child(&mut self, child: JobId) {
-        if let Some(entry) = self.shared.jobs.get_mut(child.0) {
-            entry.parent_reads = true;
-            self.shared.work(Work::Child(child));
-        }
+        self.shared.read_child(child, self.backend);
     }
 
     /// Ends a child job; no more is heard of it.
     pub fn cancel_child(&mut self, child: JobId) {
-        self.shared.work(Work::Cancel(child));
+        self.shared.cancel_child(child, self.backend);
     }
 
     /// Says something on the daemon's stdout.

@@ -45,12 +45,14 @@ pub(super) struct Entry {
     /// Out only while its backend looks at it.
     pub(super) job: Option<Job>,
     owner: Owner,
-    pub(super) backend: usize,
+    backend: usize,
     /// How many of [handler, chain…] were asked before `backend`.
     position: usize,
     depth: u8,
-    pub(super) passed: bool,
+    passed: bool,
     queued: bool,
+    /// Its stdin goes on when it begins to answer.
+    hijacks: bool,
     pub(super) stdin: Stdin,
     pub(super) begun: Option<Stdio>,
     pub(super) out: Vec<u8>,
@@ -60,28 +62,42 @@ pub(super) struct Entry {
     /// A write came up short; [`Event::Writable`] is owed.
     pub(super) short: bool,
     /// The parent has asked for output with [`Cx::read_child`].
-    pub(super) parent_reads: bool,
+    parent_reads: bool,
     pub(super) status: Option<Status>,
     pub(super) timers: Vec<TimerKey>,
-    pub(super) children: Vec<JobId>,
+    children: Vec<JobId>,
 }
 
 #[derive(Clone, Copy)]
 enum Owner {
     Outside(u64),
     Parent(JobId),
+    /// Its parent has cancelled it or has ended; it is forgotten soon.
+    Nobody,
 }
 
 /// Where a job's stdin stands.
 #[derive(Default)]
 pub(super) struct Stdin {
-    pub(super) want: Want,
+    want: Want,
     /// What a backend read and then passed on: read again by the next one.
     pub(super) again: Vec<u8>,
     /// No more will come from the owner.
     pub(super) ended: bool,
     /// A piece was asked for, so that the job can no longer be passed on whole.
     pub(super) taken: bool,
+}
+
+impl Stdin {
+    /// Asks for something else than before; what was collected so far is read again.
+    pub(super) fn want(&mut self, want: Want) {
+        if let Want::Whole { mut so_far, .. } = core::mem::replace(&mut self.want, want)
+            && !so_far.is_empty()
+        {
+            so_far.append(&mut self.again);
+            self.again = so_far;
+        }
+    }
 }
 
 #[derive(Default)]
@@ -240,6 +256,9 @@ impl Engine {
     }
 
     /// Says that a job's stdin has ended. It is told when it next asks.
+    ///
+    /// A job that [hijacks](Job::hijacks) its connection has two stdins, one behind the other: the request's body, and
+    /// when it has begun to answer the raw stream, whose end is said by another call.
     pub fn stdin_end(&mut self, now: Instant, job: JobId) {
         self.set_now(now);
         if let Some(entry) = self.shared.jobs.get_mut(job.0) {
@@ -253,13 +272,6 @@ impl Engine {
     pub(crate) fn take_read_again(&mut self, job: JobId) -> Vec<u8> {
         let entry = self.shared.jobs.get_mut(job.0);
         entry.map(|entry| core::mem::take(&mut entry.stdin.again)).unwrap_or_default()
-    }
-
-    /// Says that a job's stdin goes on although it had ended: a hijacked connection follows the body of its request.
-    pub fn reopen_stdin(&mut self, job: JobId) {
-        if let Some(entry) = self.shared.jobs.get_mut(job.0) {
-            entry.stdin.ended = false;
-        }
     }
 
     /// Tells a job that it is not wanted any more. After [`Cancel::Gone`] it is forgotten; otherwise it has ended when
@@ -421,6 +433,9 @@ impl Engine {
 
     fn dispatch(&mut self, id: JobId, event: Event<'_>) {
         let Some(entry) = self.shared.jobs.get(id.0) else { return };
+        if entry.status.is_some() {
+            return;
+        }
         let backend = entry.backend;
         self.backends[backend].handle(&mut Cx::new(&mut self.shared, backend), id, event);
         // A backend may look at the whole body before it passes the job on.
@@ -433,7 +448,11 @@ impl Engine {
     fn run(&mut self) {
         while let Some(work) = self.shared.work.pop_front() {
             match work {
-                Work::Start(job) => self.begin(job),
+                Work::Start(job) => {
+                    if self.shared.jobs.get(job.0).is_some_and(|entry| !entry.is_abandoned()) {
+                        self.begin(job);
+                    }
+                }
                 Work::Stdin(job) => self.deliver_stdin(job),
                 Work::Child(job) => self.deliver_to_parent(job),
                 Work::Cancel(job) => self.forget(job),
@@ -526,23 +545,21 @@ impl Engine {
 
     fn forget(&mut self, job: JobId) {
         let Some(entry) = self.shared.jobs.get_mut(job.0) else { return };
-        if entry.status.is_none() {
+        // One that was cancelled before it began is known to no backend.
+        if entry.status.is_none() && entry.position > 0 {
             entry.status = Some(Status::Ok);
             let backend = entry.backend;
             let mut cx = Cx::new(&mut self.shared, backend);
             self.backends[backend].handle(&mut cx, job, Event::Cancelled(Cancel::Gone));
         }
-        if let Some(entry) = self.shared.jobs.remove(job.0) {
-            for timer in entry.timers {
-                self.shared.timers.cancel(timer);
-            }
-            self.shared.work.extend(entry.children.into_iter().map(Work::Cancel));
-        }
+        self.shared.release(job);
+        self.shared.jobs.remove(job.0);
     }
 }
 
 impl Shared {
     fn insert(&mut self, job: Job, owner: Owner, depth: u8) -> JobId {
+        let hijacks = matches!(owner, Owner::Outside(_)) && job.hijacks();
         JobId(self.jobs.insert(Entry {
             job: Some(job),
             owner,
@@ -551,6 +568,7 @@ impl Shared {
             depth,
             passed: false,
             queued: false,
+            hijacks,
             stdin: Stdin::default(),
             begun: None,
             out: Vec::new(),
@@ -611,6 +629,63 @@ impl Shared {
         {
             entry.status = Some(status);
             self.mark(job);
+            self.release(job);
+        }
+    }
+
+    /// Leaves the job to the next backend, with all of its stdin and nothing else of what this one asked for.
+    pub(super) fn pass(&mut self, job: JobId) {
+        if let Some(entry) = self.jobs.get_mut(job.0) {
+            entry.passed = true;
+            entry.stdin.want(Want::Nothing);
+            self.release(job);
+        }
+    }
+
+    /// Gives up what a job holds for as long as a backend has it: its timers and the jobs it has started.
+    fn release(&mut self, job: JobId) {
+        let Some(entry) = self.jobs.get_mut(job.0) else { return };
+        let children = core::mem::take(&mut entry.children);
+        for timer in core::mem::take(&mut entry.timers) {
+            self.timers.cancel(timer);
+        }
+        for child in children {
+            self.abandon(child);
+        }
+    }
+
+    fn abandon(&mut self, child: JobId) {
+        if let Some(entry) = self.jobs.get_mut(child.0) {
+            entry.owner = Owner::Nobody;
+            self.work.push_back(Work::Cancel(child));
+        }
+    }
+
+    /// The job that has started this one and has not ended, if it is that backend's.
+    fn parent(&self, child: JobId, backend: usize) -> Option<JobId> {
+        match self.jobs.get(child.0)?.owner {
+            Owner::Parent(parent) => {
+                self.jobs.get(parent.0).filter(|entry| entry.is_with(backend)).map(|_| parent)
+            }
+            Owner::Outside(_) | Owner::Nobody => None,
+        }
+    }
+
+    pub(super) fn read_child(&mut self, child: JobId, backend: usize) {
+        if self.parent(child, backend).is_some()
+            && let Some(entry) = self.jobs.get_mut(child.0)
+        {
+            entry.parent_reads = true;
+            self.work.push_back(Work::Child(child));
+        }
+    }
+
+    pub(super) fn cancel_child(&mut self, child: JobId, backend: usize) {
+        if let Some(parent) = self.parent(child, backend)
+            && let Some(entry) = self.jobs.get_mut(parent.0)
+        {
+            entry.children.retain(|known| *known != child);
+            self.abandon(child);
         }
     }
 
@@ -623,7 +698,7 @@ impl Shared {
                 entry.queued = true;
                 self.ready.push_back(job);
             }
-            Owner::Outside(_) => {}
+            Owner::Outside(_) | Owner::Nobody => {}
         }
     }
 }
@@ -631,6 +706,28 @@ impl Shared {
 impl Entry {
     pub(super) const fn is_child(&self) -> bool {
         matches!(self.owner, Owner::Parent(_))
+    }
+
+    /// Begins to answer, if that has not been done before; returns how it was begun.
+    pub(super) fn begin(&mut self, stdio: Stdio) -> Stdio {
+        if self.begun.is_none() && self.hijacks {
+            self.stdin.ended = false;
+        }
+        *self.begun.get_or_insert(stdio)
+    }
+
+    /// Whether that backend has it now.
+    pub(super) fn is_with(&self, backend: usize) -> bool {
+        self.status.is_none() && self.position > 0 && self.backend == backend && !self.passed
+    }
+
+    /// As [`Cx::job`] has it: its last event may be told of a job that has ended.
+    pub(super) const fn is_of(&self, backend: usize) -> bool {
+        self.position > 0 && self.backend == backend
+    }
+
+    const fn is_abandoned(&self) -> bool {
+        matches!(self.owner, Owner::Nobody)
     }
 
     fn wants_stdin(&self) -> bool {

@@ -7,7 +7,7 @@ use core::fmt;
 use core::ops::RangeInclusive;
 
 use crate::docker::query;
-use crate::docker::routes::{self, Matched, Params, Prefix, Route};
+use crate::docker::routes::{self, Matched, Params, Prefix, Reply, Route};
 use crate::docker::version::ApiVersion;
 use crate::http1::RequestHead;
 
@@ -188,6 +188,14 @@ impl Job {
                 .route
                 .is_some_and(|route| route.is_endless(routes::query(request.head.target())))
         })
+    }
+
+    /// Whether this job, when it begins to answer, takes its connection over for a raw stream in both directions:
+    /// `attach`, `exec_start`, `session`, `grpc`.
+    #[must_use]
+    pub fn hijacks(&self) -> bool {
+        let route = self.request().and_then(Request::route);
+        route.is_some_and(|route| matches!(route.reply, Reply::Hijack | Reply::Upgrade))
     }
 }
 

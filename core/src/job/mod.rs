@@ -35,6 +35,8 @@ mod engine;
 mod job;
 mod status;
 mod stdio;
+#[cfg(test)]
+mod tests;
 mod upstream;
 
 pub use backend::{Backend, Cancel, ChildEvent, Event};

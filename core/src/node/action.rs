@@ -77,7 +77,7 @@ pub enum CloseReason {
     Broken,
     /// A request was refused, and has been answered so.
     Refused(http1::Error),
-    /// The peer did not read or close within the time allowed for that.
+    /// The peer did not close within the time allowed for that after all was written.
     LingerTimeout,
     /// A job failed after it had begun to answer. The client has to see a broken connection, not a well-formed end.
     JobFailed,

@@ -20,6 +20,8 @@ pub(super) struct Conn {
     pub(super) http: Server,
     /// Bytes that came and could not be used yet.
     unread: Vec<u8>,
+    /// How many at the start of `unread` have been used since.
+    used: usize,
     pub(super) output: Pending,
     pub(super) job: Option<JobId>,
     /// The job is left to another server: over this connection, once there is one.
@@ -75,6 +77,7 @@ impl Conn {
             id,
             http,
             unread: Vec::new(),
+            used: 0,
             output: Pending::default(),
             job: None,
             joined: false,
@@ -114,7 +117,7 @@ impl Conn {
         self.reading = false;
         if self.peer_shutdown == Eof::Open {
             self.peer_shutdown = Eof::Seen;
-            self.end_the_endless(env);
+            self.end_the_endless(env, Cancel::HalfClosed);
             self.progress(env);
         }
     }
@@ -134,14 +137,19 @@ impl Conn {
     }
 
     fn advance_unread(&mut self, env: &mut Env<'_>) {
-        let mut unread = core::mem::take(&mut self.unread);
-        let used = self.advance(env, &unread);
-        if used == unread.len() {
+        let unread = core::mem::take(&mut self.unread);
+        self.used += self.advance(env, &unread[self.used..]);
+        if self.used == unread.len() {
             // An idle connection holds no buffer.
+            self.used = 0;
             return;
         }
-        unread.drain(..used);
         self.unread = unread;
+        // Not for each small piece that a job takes: each time moves all that is left.
+        if self.used > self.unread.len() / 2 {
+            self.unread.drain(..self.used);
+            self.used = 0;
+        }
     }
 
     /// The connection broke.
@@ -171,9 +179,7 @@ impl Conn {
         self.http.close_after();
         match self.job {
             Some(_) if self.joined => self.stop_relay(env),
-            Some(job) if env.engine.job(job).is_some_and(Job::is_endless) => {
-                env.engine.cancel(env.now, job, Cancel::Shutdown);
-            }
+            Some(_) => self.end_the_endless(env, Cancel::Shutdown),
             None if self.http.halves().request == Half::Idle && self.unread.is_empty() => {
                 self.end(CloseReason::Stopped);
             }
@@ -253,6 +259,8 @@ impl Conn {
         self.answered = false;
         self.joined = false;
         self.discard = DISCARD;
+        // The time for the next head does not begin with this one's.
+        self.clear_deadline(env);
         let job = env.engine.start(env.now, job, super::owner(self.id));
         self.job = Some(job);
         // A job that hijacks at once has the raw stream for its stdin, which begins where a request without a body ends.
@@ -260,8 +268,10 @@ impl Conn {
         if self.http.halves().request == Half::Done {
             self.stdin_end(env);
         }
-        if self.peer_shutdown != Eof::Open {
-            self.end_the_endless(env);
+        if env.stopping {
+            self.end_the_endless(env, Cancel::Shutdown);
+        } else if self.peer_shutdown != Eof::Open {
+            self.end_the_endless(env, Cancel::HalfClosed);
         }
     }
 
@@ -317,14 +327,15 @@ impl Conn {
         self.flush(env);
     }
 
-    /// To a job without an end of its own, the end of its client's half is the end, as it is for dockerd.
-    fn end_the_endless(&mut self, env: &mut Env<'_>) {
+    /// To a job without an end of its own, a stop is the end, and that of its client's half, as it is for dockerd. (In the
+    /// middle of a body the latter is a request that ends early.)
+    fn end_the_endless(&mut self, env: &mut Env<'_>, why: Cancel) {
         if let Some(job) = self.job
             && !self.joined
-            && self.http.halves().request != Half::Body
+            && (why != Cancel::HalfClosed || self.http.halves().request != Half::Body)
             && env.engine.job(job).is_some_and(Job::is_endless)
         {
-            env.engine.cancel(env.now, job, Cancel::HalfClosed);
+            env.engine.cancel(env.now, job, why);
         }
     }
 
@@ -375,9 +386,13 @@ impl Conn {
         if !self.answered {
             self.answered = true;
             let length = ended.then_some(output.stdout.len() + rest);
-            env.replies.begin(&mut self.http, job, output.begun, length, out);
-            if self.http.halves().request == Half::Raw {
-                env.engine.reopen_stdin(id);
+            if !env.replies.begin(&mut self.http, job, output.begun, length, out) {
+                self.finish(env, id);
+                return true;
+            }
+            if self.http.halves().request == Half::Closed {
+                // The raw stream of a hijack ended before it began.
+                env.engine.stdin_end(env.now, id);
                 return true;
             }
         }
@@ -461,14 +476,21 @@ impl Conn {
         self.clear_deadline(env);
     }
 
+    /// Whether a head has begun to come and is not complete. What waits behind an answer that is not read has not been
+    /// looked at, and may be many heads.
+    const fn is_in_head(&self) -> bool {
+        self.output.has_room() && self.http.is_in_head(self.unread.len())
+    }
+
     fn update_deadline(&mut self, env: &mut Env<'_>) {
         let wanted = match self.ending {
-            Ending::No if self.http.is_in_head(self.unread.len()) => Some(Deadline::Head),
+            Ending::No if self.is_in_head() => Some(Deadline::Head),
             Ending::No if self.link.as_ref().is_some_and(|link| !link.connected) => {
                 Some(Deadline::Connect)
             }
-            Ending::No | Ending::Now(_) => None,
-            Ending::Flush(_) | Ending::Linger(_) => Some(Deadline::Linger),
+            // The last answer may be read as slowly as any other.
+            Ending::No | Ending::Now(_) | Ending::Flush(_) => None,
+            Ending::Linger(_) => Some(Deadline::Linger),
         };
         if self.deadline.map(|(_, deadline)| deadline) == wanted {
             return;
@@ -488,9 +510,14 @@ impl Conn {
     }
 
     fn clear_deadline(&mut self, env: &mut Env<'_>) {
-        if let Some((key, _)) = self.deadline.take() {
+        if let Some(key) = self.take_timer() {
             env.timers.cancel(key);
         }
+    }
+
+    /// The timer that is set for this connection, to be cancelled.
+    pub(super) fn take_timer(&mut self) -> Option<TimerKey> {
+        self.deadline.take().map(|(key, _)| key)
     }
 
     /// The next thing to do for this connection. Bytes to write are appended to `out`.
@@ -529,7 +556,7 @@ impl Conn {
             return Some(action);
         }
         // A head that grows beyond its limit is refused, so reading on is bounded there too.
-        let has_room = self.unread.len() < UNREAD || self.http.is_in_head(self.unread.len());
+        let has_room = self.unread.len() - self.used < UNREAD || self.is_in_head();
         if !self.reading && self.peer_shutdown == Eof::Open && has_room {
             self.reading = true;
             return Some(Action::Read(conn));

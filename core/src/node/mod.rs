@@ -112,12 +112,13 @@ enum Deadline {
     Connect,
 }
 
-/// A peer has this long to read the last answer and close, once this end has nothing more to say.
+/// A peer has this long to close, once this end has written all and shut its side down.
 const LINGER: Duration = Duration::from_secs(5);
 
 /// What connections share while one of them is at work.
 struct Env<'a> {
     now: Instant,
+    stopping: bool,
     config: &'a Config,
     engine: &'a mut Engine,
     replies: &'a Replies,
@@ -223,6 +224,9 @@ impl Node {
                 if let Some(action) = conn.next_action(out) {
                     if let Action::Close { .. } = action {
                         self.clients -= 1;
+                        if let Some(timer) = conn.take_timer() {
+                            self.timers.cancel(timer);
+                        }
                         self.conns.remove(id.0);
                         self.ready.pop_front();
                     }
@@ -296,6 +300,7 @@ impl Node {
         self.replies.set_time(unix);
         let mut env = Env {
             now: self.now,
+            stopping: self.stopping.is_some(),
             config: &self.config,
             engine: &mut self.engine,
             replies: &self.replies,

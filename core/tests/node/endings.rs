@@ -169,3 +169,43 @@ fn inputs_for_a_connection_that_is_gone_do_nothing() {
     assert!(world.told().is_empty());
     assert_eq!(world.peer(new).closed, None);
 }
+
+#[test]
+fn a_last_answer_may_be_read_slowly() {
+    let mut world = World::new();
+    let id = world.connect();
+    world.stall(id);
+    world.send(
+        id,
+        b"GET /containers/json?limit=1000000 HTTP/1.1\r\nHost:\r\nConnection: close\r\n\r\n",
+    );
+    world.pass(Duration::from_secs(20));
+    while world.drain(id) {
+        world.pass(Duration::from_secs(20));
+    }
+    assert!(world.text(id).ends_with("\r\n0\r\n\r\n"));
+    assert!(world.peer(id).shutdown);
+    assert_eq!(world.peer(id).closed, Some(CloseReason::LingerTimeout));
+}
+
+#[test]
+fn a_connection_that_is_closed_leaves_no_timer() {
+    let mut world = World::new();
+    let id = world.connect();
+    world.send(id, b"GET /_ping HTTP/1.1\r\nHost:\r\nConnection: close\r\n\r\n");
+    world.half_close(id);
+    assert_eq!(world.peer(id).closed, Some(CloseReason::Finished));
+    assert_eq!(world.node.poll_timeout(), None);
+}
+
+#[test]
+fn an_endless_request_that_comes_during_the_stop_ends_at_once() {
+    let mut world = World::new();
+    let id = world.connect();
+    world.send(id, b"GET /events HTTP/1.1\r\n");
+    world.stop();
+    world.send(id, b"Host:\r\n\r\n");
+    let text = world.text(id);
+    assert!(text.starts_with("HTTP/1.1 200 OK\r\n") && text.ends_with("0\r\n\r\n"), "{text}");
+    assert!(world.peer(id).shutdown);
+}

@@ -268,8 +268,15 @@ impl Backend for Test {
                             let message = "No such container: nosuch";
                             return cx.fail(job, FailureKind::NotFound, message);
                         }
+                        if asked.arg(0).as_deref() == Some("later") {
+                            return cx.timer(job, cx.now() + Duration::from_secs(1), 3);
+                        }
                         cx.begin(job, Stdio::Multiplexed);
                         cx.write_to(job, Stream::Stdout, b"hello\n");
+                        cx.read(job);
+                    }
+                    "session" => {
+                        cx.begin(job, Stdio::Raw);
                         cx.read(job);
                     }
                     "exec_start" => cx.read_to_end(job, 1000),
@@ -310,6 +317,9 @@ impl Backend for Test {
                 self.note(format!("body {}", body.len()));
                 if cx.job(job).is_some_and(|asked| asked.name() == "exec_start") {
                     cx.begin(job, Stdio::Raw);
+                    if cx.job(job).and_then(|asked| asked.arg(0)).as_deref() == Some("stdin") {
+                        return cx.read(job);
+                    }
                     cx.write(job, body);
                     return cx.exit(job, Status::Ok);
                 }
@@ -320,6 +330,10 @@ impl Backend for Test {
                 self.fill(cx, job);
             }
             Event::Timer(1) => cx.fail(job, FailureKind::System, "the disk is gone"),
+            Event::Timer(3) => {
+                cx.begin(job, Stdio::Raw);
+                cx.read(job);
+            }
             Event::Timer(7) => {
                 cx.write(job, b"{\"tick\":1}\n");
                 cx.timer(job, cx.now() + Duration::from_secs(1), 7);

@@ -70,3 +70,35 @@ fn connections_are_counted() {
     world.vanish(first);
     world.connect();
 }
+
+#[test]
+fn requests_pipelined_behind_an_answer_that_is_not_read_wait_within_a_bound() {
+    let mut world = World::new();
+    let id = world.connect();
+    world.stall(id);
+    world.send(id, b"GET /containers/json?limit=1000000 HTTP/1.1\r\nHost:\r\n\r\n");
+    let ping = b"GET /_ping HTTP/1.1\r\nHost:\r\n\r\n";
+    let taken = world.send(id, &ping.repeat(100_000));
+    assert!(taken <= 96 * 1024, "{taken}");
+    // Their heads are complete, so they are not late however long the answer takes.
+    world.pass(Duration::from_secs(3600));
+    while world.drain(id) {}
+    let text = world.text(id);
+    assert!(!text.contains("HTTP/1.1 408 "));
+    assert_eq!(text.matches("\r\n\r\nOK").count(), taken / ping.len());
+    assert!(world.peer(id).granted && world.peer(id).closed.is_none());
+}
+
+#[test]
+fn each_head_has_its_own_minute() {
+    let mut world = World::new();
+    let id = world.connect();
+    world.send(id, b"GET /_ping HTTP/1.1\r\n");
+    world.pass(Duration::from_secs(59));
+    world.send(id, b"Host:\r\n\r\nGET /_ping HTTP/1.1\r\n");
+    assert!(world.text(id).ends_with("OK"));
+    world.pass(Duration::from_secs(59));
+    world.send(id, b"Host:\r\n\r\n");
+    let text = world.text(id);
+    assert!(text.ends_with("OK"), "{text}");
+}

@@ -158,3 +158,17 @@ fn an_answer_without_data_keeps_its_status() {
         text.starts_with("HTTP/1.1 201 Created\r\n") && text.ends_with("Content-Length: 0\r\n\r\n")
     );
 }
+
+#[test]
+fn many_pipelined_requests_are_answered_one_after_the_other() {
+    let mut world = World::new();
+    let id = world.connect();
+    let request = b"POST /containers/x/restart HTTP/1.1\r\nHost:\r\n\r\n";
+    world.send(id, &request.repeat(1000));
+    for done in 1..=1000 {
+        world.pass(std::time::Duration::from_secs(1));
+        assert_eq!(world.peer(id).writes, done);
+    }
+    assert_eq!(world.text(id).matches("HTTP/1.1 204 No Content\r\n").count(), 1000);
+    assert!(world.peer(id).granted);
+}

@@ -163,3 +163,55 @@ fn a_short_unread_body_is_thrown_away_and_the_connection_kept() {
     world.send(id, b"cdeGET /_ping HTTP/1.1\r\nHost:\r\n\r\n");
     assert!(world.text(id).ends_with("OK"));
 }
+
+#[test]
+fn an_upgrade_that_names_no_protocol_ends_its_job() {
+    let mut world = World::new();
+    let id = world.connect();
+    world.send(id, b"POST /session HTTP/1.1\r\nHost:\r\n\r\n");
+    let text = world.text(id);
+    assert!(text.starts_with("HTTP/1.1 500 ") && text.contains("no upgrade proto in request"));
+    assert!(world.told().contains(&"cancelled: the client is gone".to_owned()));
+    world.send(id, b"GET /_ping HTTP/1.1\r\nHost:\r\n\r\n");
+    assert!(world.text(id).ends_with("OK"));
+}
+
+#[test]
+fn a_raw_stream_behind_a_body_is_the_job_s_stdin() {
+    let head =
+        b"POST /exec/stdin/start HTTP/1.1\r\nHost:\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\
+        Content-Length: 2\r\n\r\n{}";
+    let told = ["body 2", "stdin 3", "stdin end"];
+    // With the request, behind its answer, and the end with the request.
+    for pieces in [&[&head[..], b"abc"][..], &[&[&head[..], b"abc"].concat()]] {
+        let mut world = World::new();
+        let id = world.connect();
+        for piece in pieces {
+            world.send(id, piece);
+        }
+        assert!(world.text(id).starts_with(UPGRADED));
+        assert_eq!(world.peer(id).closed, None);
+        world.half_close(id);
+        assert_eq!(world.told()[1..], told);
+    }
+    let mut world = World::new();
+    let id = world.connect();
+    world.send(id, &head[..head.len() - 1]);
+    world.send(id, b"}");
+    world.half_close(id);
+    assert_eq!(world.told()[1..], ["body 2", "stdin end"]);
+}
+
+#[test]
+fn a_stream_that_begins_after_the_half_close_has_an_empty_stdin() {
+    let mut world = World::new();
+    let id = world.connect();
+    world.send(
+        id,
+        b"POST /containers/later/attach HTTP/1.1\r\nHost:\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n",
+    );
+    world.half_close(id);
+    world.pass(Duration::from_secs(1));
+    assert!(world.text(id).starts_with(UPGRADED));
+    assert_eq!(world.told()[1..], ["stdin end"]);
+}
