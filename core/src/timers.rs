@@ -31,8 +31,8 @@ impl<T> Timers<T> {
         key
     }
 
-    pub(crate) fn cancel(&mut self, key: TimerKey) {
-        self.pending.remove(&key);
+    pub(crate) fn cancel(&mut self, key: TimerKey) -> Option<T> {
+        self.pending.remove(&key)
     }
 
     pub(crate) fn next(&self) -> Option<Instant> {

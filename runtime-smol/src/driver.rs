@@ -42,6 +42,8 @@ pub(crate) struct Driver {
     /// One buffer for all reads: an idle connection holds none.
     buffer: Box<[u8]>,
     out: Vec<u8>,
+    /// The node has more to do than one turn allows.
+    unfinished: bool,
     now: Instant,
 }
 
@@ -50,6 +52,9 @@ const READ: usize = 64 * 1024;
 const ACCEPTS: usize = 64;
 /// A busy loop lets other tasks run after so many rounds: each time costs the reactor's system calls.
 const ROUNDS: u32 = 64;
+/// So much is done for the node before what has happened meanwhile gets its turn: a job that always has more to say must not
+/// keep the loop.
+const ACTIONS: u32 = 256;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 const WATCH: EventFlags = EventFlags::IN.union(EventFlags::RDHUP).union(EventFlags::ET);
@@ -79,6 +84,7 @@ impl Driver {
             runnable: VecDeque::new(),
             buffer: vec![0; READ].into(),
             out: Vec::new(),
+            unfinished: false,
             now: server.clock.now(),
         };
         driver.epoll.add(&driver.stopped, STOP, EventFlags::IN | EventFlags::ET)?;
@@ -107,18 +113,24 @@ impl Driver {
                 idle = false;
                 self.read(id);
             }
+            if self.unfinished {
+                idle = false;
+                self.act();
+            }
             if self.node.is_stopped() {
                 return Ok(());
             }
-            if idle {
-                let due = self.due();
-                if due != Some(Duration::ZERO) {
-                    self.epoll.wait(due).await?;
-                }
+            let due = if idle { self.due() } else { Some(Duration::ZERO) };
+            if due != Some(Duration::ZERO) {
+                self.epoll.wait(due).await?;
                 self.now = self.clock.now();
                 self.timeouts();
                 rounds = 0;
             } else {
+                if idle {
+                    self.now = self.clock.now();
+                    self.timeouts();
+                }
                 rounds += 1;
                 if rounds >= ROUNDS {
                     rounds = 0;
@@ -225,7 +237,8 @@ impl Driver {
 
     /// Does what the node asks for.
     fn act(&mut self) {
-        loop {
+        self.unfinished = false;
+        for _ in 0..ACTIONS {
             self.out.clear();
             let Some(action) = self.node.poll(&mut self.out) else { return };
             match action {
@@ -278,6 +291,7 @@ impl Driver {
                 _ => {}
             }
         }
+        self.unfinished = true;
     }
 
     fn accept(&mut self, listener: usize) {

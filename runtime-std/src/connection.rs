@@ -23,6 +23,8 @@ pub(crate) struct Connection {
     /// The node has granted a read.
     granted: AtomicBool,
     closed: AtomicBool,
+    /// A thread waits until it can write.
+    writing: AtomicBool,
     /// Set by the thread before it first looks for a grant; behind a lock, so that no grant falls between the two.
     reader: Mutex<Option<Thread>>,
 }
@@ -78,6 +80,7 @@ impl Connection {
             stream,
             granted: AtomicBool::new(false),
             closed: AtomicBool::new(false),
+            writing: AtomicBool::new(false),
             reader: Mutex::new(None),
         }
     }
@@ -185,11 +188,13 @@ impl Connection {
             let (connection, shared) = (Arc::clone(self), Arc::clone(shared));
             move || {
                 let written = (&connection.stream).write_all(&rest);
+                connection.writing.store(false, Ordering::Release);
                 drop(rest);
                 let id = connection.id;
                 shared.tell(if written.is_ok() { Input::Done(id) } else { Input::Broken(id) });
             }
         };
+        self.writing.store(true, Ordering::Release);
         match thread::Builder::new().stack_size(STACK).spawn(writer) {
             Ok(_) => None,
             Err(error) => {
@@ -212,7 +217,9 @@ impl Connection {
         self.closed.store(true, Ordering::Release);
         let both = if why.is_reset() {
             self.stream.reset_on_close();
-            Shutdown::Read
+            // One that waits to write has to come back before the socket can be closed; what it wrote stands before any end
+            // that the peer could see, and the reset drops both.
+            if self.writing.load(Ordering::Acquire) { Shutdown::Both } else { Shutdown::Read }
         } else {
             Shutdown::Both
         };

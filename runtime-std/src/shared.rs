@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use libswarm::job::Engine;
@@ -42,6 +43,9 @@ struct Scratch {
 const SPARES: usize = 32;
 /// And none larger than this: it takes a write of a node's, and what goes with it.
 const SPARE: usize = 1024 * 1024;
+
+/// So many rounds of actions, and of what comes of them, are a thread's if they are not about its own connection.
+const TURNS: u32 = 64;
 
 const NEVER: u64 = u64::MAX;
 
@@ -122,7 +126,11 @@ impl Shared {
         let Scratch { actions, out, done } = scratch;
         let _alarm = Alarm(&self.wake);
         let mut input = input;
-        loop {
+        for turn in 0_u32.. {
+            if turn >= TURNS && own.is_none() {
+                // A job that always has more to say must not keep a thread that has others to serve.
+                return self.act_elsewhere(core::mem::take(done));
+            }
             let (due, stopped) = {
                 let mut node = self.node();
                 let now = self.clock.now();
@@ -175,6 +183,18 @@ impl Shared {
             if done.is_empty() {
                 return;
             }
+        }
+    }
+
+    fn act_elsewhere(self: &Arc<Self>, done: Vec<Input<'static>>) {
+        let shared = Arc::clone(self);
+        let act = move || {
+            for input in done {
+                shared.tell(input);
+            }
+        };
+        if let Err(error) = thread::Builder::new().spawn(act) {
+            log::error!("no thread to go on with: {error}");
         }
     }
 

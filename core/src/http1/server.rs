@@ -347,6 +347,16 @@ impl Server {
         true
     }
 
+    /// Whether what is written now goes to the client: a body has begun that may have bytes, or a raw stream.
+    #[must_use]
+    pub const fn takes_body(&self) -> bool {
+        match self.halves.response {
+            Half::Body => !matches!(self.sending, BodyEncoder::Nothing),
+            Half::Raw => true,
+            Half::Idle | Half::Done | Half::Closed => false,
+        }
+    }
+
     /// Writes what stands before `length` bytes of the response's body, and returns what has to stand behind them. `None`:
     /// they must not be sent, since the response has no body or a shorter one.
     pub fn frame(&mut self, length: usize, out: &mut Vec<u8>) -> Option<&'static [u8]> {

@@ -12,6 +12,7 @@ use super::engine::{Alarm, Entry, Log, Shared, Want, Work};
 use super::{Body, FailureKind, Job, Status, Stdio, Stream, Upstream};
 use crate::id::JobId;
 use crate::time::Instant;
+use crate::timers::TimerKey;
 
 /// What a backend may do while it is told of an event: answer its jobs, ask for their stdin, set timers, start jobs
 /// of its own, tell the time, draw random numbers.
@@ -21,6 +22,10 @@ pub struct Cx<'a> {
     shared: &'a mut Shared,
     backend: usize,
 }
+
+/// A timer that was set, to cancel it by.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Timer(TimerKey);
 
 /// A job's unread stdout is bounded: [`Cx::write`] takes no more than fits in this many bytes.
 pub(super) const STDOUT_LIMIT: usize = 64 * 1024;
@@ -195,19 +200,29 @@ impl<'a> Cx<'a> {
         }
     }
 
-    /// Sends the job an [`Event::Timer`](super::Event::Timer) with `token` at `at`, unless it ends before.
-    pub fn timer(&mut self, job: JobId, at: Instant, token: u64) {
-        if self.entry(job).is_some() {
-            let key = self.shared.timers.set(at, Alarm::Job(job, token));
-            if let Some(entry) = self.entry(job) {
-                entry.timers.push(key);
-            }
+    /// Sends the job an [`Event::Timer`](super::Event::Timer) with `token` at `at`, unless it ends before. `None` if it has
+    /// ended, or is another backend's.
+    pub fn timer(&mut self, job: JobId, at: Instant, token: u64) -> Option<Timer> {
+        self.entry(job)?;
+        let key = self.shared.timers.set(at, Alarm::Job(job, token));
+        if let Some(entry) = self.entry(job) {
+            entry.timers.push(key);
         }
+        Some(Timer(key))
     }
 
     /// Calls [`Backend::wake`](super::Backend::wake) with `token` at `at`.
-    pub fn wake_at(&mut self, at: Instant, token: u64) {
-        self.shared.timers.set(at, Alarm::Backend(self.backend, token));
+    pub fn wake_at(&mut self, at: Instant, token: u64) -> Timer {
+        Timer(self.shared.timers.set(at, Alarm::Backend(self.backend, token)))
+    }
+
+    /// Cancels a timer. One that has run out is forgotten already.
+    pub fn cancel_timer(&mut self, timer: Timer) {
+        if let Some(Alarm::Job(job, _)) = self.shared.timers.cancel(timer.0)
+            && let Some(entry) = self.shared.jobs.get_mut(job.0)
+        {
+            entry.timers.retain(|key| *key != timer.0);
+        }
     }
 
     /// Starts a job on behalf of `parent`, from the beginning of the chain, with `stdin` as its stdin. What becomes of it
@@ -218,6 +233,8 @@ impl<'a> Cx<'a> {
     }
 
     /// Asks for output of a child job: one [`ChildEvent::Stdout`](super::ChildEvent::Stdout) follows when there is some.
+    /// [`ChildEvent::Exited`](super::ChildEvent::Exited) comes only when all output has been read, so a parent that wants
+    /// the status reads on until then.
     pub fn read_child(&mut self, child: JobId) {
         self.shared.read_child(child, self.backend);
     }

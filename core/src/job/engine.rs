@@ -310,6 +310,12 @@ impl Engine {
         self.parts(job).map(|(_, output)| output)
     }
 
+    /// Whether the job has ended badly.
+    pub(crate) fn has_failed(&self, job: JobId) -> bool {
+        let status = self.shared.jobs.get(job.0).and_then(|entry| entry.status.as_ref());
+        status.is_some_and(|status| *status != Status::Ok)
+    }
+
     /// The job and what it has brought forth.
     pub(crate) fn parts(&mut self, job: JobId) -> Option<(&Job, Output<'_>)> {
         let entry = self.shared.jobs.get_mut(job.0)?;

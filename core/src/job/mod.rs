@@ -40,7 +40,7 @@ mod tests;
 mod upstream;
 
 pub use backend::{Backend, Cancel, ChildEvent, Event};
-pub use cx::Cx;
+pub use cx::{Cx, Timer};
 pub use engine::{Engine, Log, Output};
 pub use job::{Job, Request};
 pub use status::{Failure, FailureKind, Status};

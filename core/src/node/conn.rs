@@ -342,9 +342,15 @@ impl Conn {
     /// Moves the job's output to the connection's, as far as there is room.
     fn flush(&mut self, env: &mut Env<'_>) {
         while let Some(job) = self.job
-            && self.output.has_room()
             && matches!(self.ending, Ending::No)
         {
+            if !self.output.has_room() {
+                // What waits to be written is not worth waiting for when it will not be completed.
+                if self.answered && env.engine.has_failed(job) {
+                    self.flush_some(env, job);
+                }
+                return;
+            }
             if !self.flush_some(env, job) {
                 return;
             }
@@ -387,6 +393,12 @@ impl Conn {
             self.answered = true;
             let length = ended.then_some(output.stdout.len() + rest);
             if !env.replies.begin(&mut self.http, job, output.begun, length, out) {
+                self.finish(env, id);
+                return true;
+            }
+            if !ended && !self.http.takes_body() {
+                // The answer is its head, as for HEAD: whatever else the job would say, nobody hears.
+                self.http.end(out);
                 self.finish(env, id);
                 return true;
             }

@@ -14,6 +14,7 @@ mod relay;
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
+use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -75,6 +76,8 @@ pub struct Node {
     replies: Replies,
     conns: Slab<Slot>,
     clients: usize,
+    /// Connections are being refused, which was said once.
+    full: bool,
     pools: BTreeMap<Arc<Upstream>, Pool>,
     via: String,
     /// What is to be done for connections that are nobody's: those to servers that wait or are given up.
@@ -148,6 +151,7 @@ impl Node {
             replies: Replies::new(engine.profile()),
             via: relay::via(engine.random()),
             clients: 0,
+            full: false,
             pools: BTreeMap::new(),
             actions: VecDeque::new(),
             joins: Vec::new(),
@@ -174,6 +178,10 @@ impl Node {
             return Err(Refusal::Stopping);
         }
         if self.clients >= self.config.max_connections {
+            if !core::mem::replace(&mut self.full, true) {
+                let limit = self.config.max_connections;
+                self.logs.push_back(format!("refuses connections: {limit} are open"));
+            }
             return Err(Refusal::TooManyConnections);
         }
         let limits = self.config.limits.clone();
@@ -224,11 +232,16 @@ impl Node {
                 if let Some(action) = conn.next_action(out) {
                     if let Action::Close { .. } = action {
                         self.clients -= 1;
+                        self.full = false;
                         if let Some(timer) = conn.take_timer() {
                             self.timers.cancel(timer);
                         }
                         self.conns.remove(id.0);
                         self.ready.pop_front();
+                    } else if let Action::Write { .. } = action {
+                        // Each in turn: one whose job always has more to say must not keep the others waiting.
+                        self.ready.pop_front();
+                        self.ready.push_back(id);
                     }
                     return Some(action);
                 }
@@ -264,9 +277,10 @@ impl Node {
         self.conns.len() - self.clients
     }
 
-    /// The engine, to look at its jobs or to start some from outside.
-    pub const fn engine(&mut self) -> &mut Engine {
-        &mut self.engine
+    /// The engine, to look at its jobs.
+    #[must_use]
+    pub const fn engine(&self) -> &Engine {
+        &self.engine
     }
 
     /// Tells a client's connection of something that happened to it, or to the one that serves it.

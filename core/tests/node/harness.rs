@@ -222,6 +222,12 @@ impl Test {
         self.journal.lock().unwrap().push(line);
     }
 
+    /// Writes as much as there is room for, again and again.
+    fn drown(&mut self, cx: &mut Cx<'_>, job: JobId) {
+        self.left.insert(job, usize::MAX);
+        self.fill(cx, job);
+    }
+
     fn fill(&mut self, cx: &mut Cx<'_>, job: JobId) {
         let Some(left) = self.left.get_mut(&job) else { return };
         while *left > 0 {
@@ -269,7 +275,8 @@ impl Backend for Test {
                             return cx.fail(job, FailureKind::NotFound, message);
                         }
                         if asked.arg(0).as_deref() == Some("later") {
-                            return cx.timer(job, cx.now() + Duration::from_secs(1), 3);
+                            cx.timer(job, cx.now() + Duration::from_secs(1), 3);
+                            return;
                         }
                         cx.begin(job, Stdio::Multiplexed);
                         cx.write_to(job, Stream::Stdout, b"hello\n");
@@ -282,7 +289,7 @@ impl Backend for Test {
                     "exec_start" => cx.read_to_end(job, 1000),
                     "start" => cx.fail(job, FailureKind::NotModified, ""),
                     "stop" => cx.exit(job, Status::Ok),
-                    "restart" => cx.timer(job, cx.now() + Duration::from_secs(1), 0),
+                    "restart" => _ = cx.timer(job, cx.now() + Duration::from_secs(1), 0),
                     "container_inspect" => {
                         let name = asked.arg(0).unwrap_or_default();
                         let message = format!("No such container: {name}");
@@ -291,6 +298,11 @@ impl Backend for Test {
                     // Fails when half of it is written.
                     "export" => {
                         cx.write(job, b"half");
+                        cx.timer(job, cx.now() + Duration::from_secs(1), 1);
+                    }
+                    "http" if asked.arg(1).as_deref() == Some("/endless") => self.drown(cx, job),
+                    "http" if asked.arg(1).as_deref() == Some("/failing") => {
+                        self.drown(cx, job);
                         cx.timer(job, cx.now() + Duration::from_secs(1), 1);
                     }
                     _ => cx.pass(job),

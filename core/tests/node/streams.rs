@@ -121,6 +121,47 @@ fn a_client_that_does_not_read_slows_its_job_and_nobody_else() {
 }
 
 #[test]
+fn an_answer_without_a_body_ends_a_job_that_would_never_stop_writing() {
+    let mut world = World::new();
+    let answer = world.ask("HEAD /endless HTTP/1.1\r\nHost:\r\n\r\n");
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\n"), "{answer}");
+    assert!(world.node.engine().is_empty());
+}
+
+#[test]
+fn a_job_that_fails_breaks_a_connection_that_is_not_read() {
+    let mut world = World::new();
+    let id = world.connect();
+    world.stall(id);
+    world.send(id, b"GET /failing HTTP/1.1\r\nHost:\r\n\r\n");
+    assert_eq!(world.peer(id).closed, None);
+    world.pass(Duration::from_secs(1));
+    assert_eq!(world.peer(id).closed, Some(libswarm::node::CloseReason::JobFailed));
+}
+
+#[test]
+fn streams_take_turns() {
+    let mut world = World::new();
+    let (one, two) = (world.connect(), world.connect());
+    for id in [one, two] {
+        world.stall(id);
+        world.send(id, b"GET /images/10000000/get HTTP/1.1\r\nHost:\r\n\r\n");
+    }
+    let mut out = Vec::new();
+    let mut turns = Vec::new();
+    for id in [one, two] {
+        world.node.handle(world.now, libswarm::node::Input::Done(id));
+    }
+    while turns.len() < 6 {
+        if let Some(libswarm::node::Action::Write { conn, .. }) = world.node.poll(&mut out) {
+            turns.push(conn);
+            world.node.handle(world.now, libswarm::node::Input::Done(conn));
+        }
+    }
+    assert_eq!(turns, [one, two, one, two, one, two]);
+}
+
+#[test]
 fn a_shared_body_is_written_in_pieces() {
     let mut world = World::new();
     let id = world.connect();
