@@ -3,6 +3,7 @@
 mod endings;
 mod harness;
 mod limits;
+mod random;
 mod relays;
 mod requests;
 mod streams;
