@@ -78,11 +78,10 @@ impl fmt::Display for Remote {
                 if let Some(user) = user {
                     write!(f, "{user}@")?;
                 }
-                if host.contains(':') {
-                    write!(f, "[{host}]")?
-                } else {
-                    f.write_str(host)?
-                }
+                match host.contains(':') {
+                    true => write!(f, "[{host}]"),
+                    false => f.write_str(host),
+                }?;
                 port.map_or(Ok(()), |port| write!(f, ":{port}"))
             }
         }

@@ -92,6 +92,7 @@ pub struct Node {
 }
 
 /// Who a connection belongs to.
+#[expect(clippy::large_enum_variant, reason = "nearly all are clients")]
 enum Slot {
     /// It is a client's.
     Client(Conn),
