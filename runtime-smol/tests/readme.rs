@@ -1,6 +1,7 @@
 //! Every command of the README, run as it is written: `cargo run` of what cargo has built for this test, and the docker
 //! command, where there is one, from this machine.
 
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -41,6 +42,17 @@ fn build(words: &[&str]) -> PathBuf {
     }
 }
 
+/// The README's ports that are taken, each with a free one: who reads it may have its daemons running.
+fn ports() -> Vec<(u16, u16)> {
+    let taken = (4242..4250).filter(|port| TcpStream::connect(("localhost", *port)).is_ok());
+    let free: Vec<_> = taken
+        .map(|port| (port, TcpListener::bind("127.0.0.1:0").expect("there are free ports")))
+        .collect();
+    free.iter()
+        .map(|(port, held)| (*port, held.local_addr().expect("it is bound").port()))
+        .collect()
+}
+
 #[test]
 fn every_command_works() {
     let dockers = dockers();
@@ -48,7 +60,11 @@ fn every_command_works() {
     std::env::set_current_dir(folder.path()).expect("a folder for relative sockets");
     let mut running: Vec<Daemon> = Vec::new();
     let (mut programs, mut commands) = (0, 0);
+    let ports = ports();
     for line in blocks("sh").iter().flat_map(|block| block.lines()) {
+        let line = &ports.iter().fold(line.to_owned(), |line, (written, free)| {
+            line.replace(&format!(":{written}"), &format!(":{free}"))
+        });
         let words = split(line).expect("a line of shell words");
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         match words.as_slice() {
@@ -95,7 +111,7 @@ fn poll_loop(program: &Path, args: &[&str]) -> Daemon {
     let daemon = Daemon::start_with(program, args, 0, Stdio::null());
     let address = args[0];
     for _ in 0..1000 {
-        if std::net::TcpStream::connect(address).is_ok() {
+        if TcpStream::connect(address).is_ok() {
             return daemon;
         }
         std::thread::sleep(std::time::Duration::from_millis(10));
