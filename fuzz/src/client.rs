@@ -109,7 +109,7 @@ fn converse(script: &[u8], pieces: &[&[u8]]) -> Vec<Seen> {
             };
             match event {
                 Some(ClientEvent::Informational(head)) => {
-                    note(&mut seen, Seen::Informational(head))
+                    note(&mut seen, Seen::Informational(head));
                 }
                 Some(ClientEvent::Response(head)) => note(&mut seen, Seen::Response(head)),
                 Some(ClientEvent::Body(data)) => note(&mut seen, Seen::Body(data.to_vec())),
