@@ -140,6 +140,8 @@ pub fn inspecting(binary: &Path) {
         assert_eq!(docker.run(&["port", "web"]), "");
         let (success, _, error) = docker.try_run(&["inspect", "--type", "container", "nosuch"]);
         assert!(!success && error.to_lowercase().contains("no such container: nosuch"), "{error}");
+        let (success, _, error) = docker.try_run(&["inspect", "nosuch"]);
+        assert!(!success && error.to_lowercase().contains("no such object: nosuch"), "{error}");
         let (success, _, error) = docker.try_run(&["rm", "web"]);
         assert!(!success && error.contains("container_delete"), "{error}");
     });

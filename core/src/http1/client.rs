@@ -98,9 +98,17 @@ impl Client {
     /// Writes the head of a request. `headers` are whole header lines with their line ends, without those that delimit
     /// the body: these are added.
     ///
-    /// Returns false, and writes nothing, if the connection is not between two exchanges, or the server has ended it.
+    /// Returns false, and writes nothing, if the connection is not between two exchanges (see [`reuse`](Client::reuse)), if the
+    /// server has ended it, or if the method or the target hold white space or control characters, which would make another
+    /// request of this one.
     pub fn request(&mut self, request: &Request<'_>, headers: &[&[u8]], out: &mut Vec<u8>) -> bool {
-        if !self.keep_alive || !self.halves.step(Step::RequestHead) {
+        let splits =
+            |text: &str| text.is_empty() || text.bytes().any(|byte| byte <= b' ' || byte == 0x7f);
+        if splits(request.method)
+            || splits(request.target)
+            || !self.keep_alive
+            || !self.halves.step(Step::RequestHead)
+        {
             return false;
         }
         out.extend_from_slice(request.method.as_bytes());

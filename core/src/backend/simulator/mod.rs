@@ -3,6 +3,7 @@
 //! `world` is its state and `container` one container in it; `select` decides which a client means. The other rooms each
 //! write one answer. What changed between API versions stands in `versions` and with the fields themselves.
 
+mod absent;
 mod clock;
 mod container;
 mod df;
@@ -150,7 +151,10 @@ impl Simulator {
                     cx.timer(id, cx.now() + left, 0);
                 }
             },
-            _ => cx.pass(id),
+            _ => match absent::failure(job, world) {
+                Some(failure) => return Err(failure),
+                None => cx.pass(id),
+            },
         }
         Ok(())
     }

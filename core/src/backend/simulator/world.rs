@@ -122,6 +122,22 @@ impl World {
             .or_else(|| self.containers.iter().find(|container| container.name == name))
     }
 
+    /// Whether a client means the image by this: its name with or without its tag, its id or the beginning of that.
+    pub(super) fn has_image(&self, wanted: &str) -> bool {
+        let Image { name, id, .. } = self.image;
+        let id = id.trim_start_matches("sha256:");
+        let wanted_id = wanted.trim_start_matches("sha256:");
+        name == wanted
+            || name.strip_suffix(":latest") == Some(wanted)
+            || (!wanted_id.is_empty() && id.starts_with(wanted_id))
+    }
+
+    /// Whether a client means a network that is there: by its name, its id or the beginning of that.
+    pub(super) fn has_network(&self, wanted: &str) -> bool {
+        let Network { name, id, .. } = &self.network;
+        *name == wanted || (!wanted.is_empty() && id.starts_with(wanted))
+    }
+
     /// How many containers are in a state that `is` says yes to.
     pub(super) fn count(&self, is: impl Fn(State) -> bool) -> usize {
         self.containers.iter().filter(|container| is(container.state)).count()
