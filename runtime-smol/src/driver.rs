@@ -47,7 +47,8 @@ pub(crate) struct Driver {
     now: Instant,
 }
 
-const READ: usize = 64 * 1024;
+/// Large enough that the calls do not show in a long body, small enough for what a connection may hold at most (256 KiB).
+const READ: usize = 128 * 1024;
 /// So many connections are accepted before those that are open get their turn.
 const ACCEPTS: usize = 64;
 /// A busy loop lets other tasks run after so many rounds: each time costs the reactor's system calls.

@@ -31,7 +31,8 @@ pub(crate) struct Connection {
 
 /// Room for a backend's frames in a debug build; only what is touched becomes memory.
 const STACK: usize = 512 * 1024;
-const READ: usize = 64 * 1024;
+/// Large enough that the calls do not show in a long body, small enough for what a connection may hold at most (256 KiB).
+const READ: usize = 128 * 1024;
 #[cfg(target_vendor = "apple")]
 const SEND: SendFlags = SendFlags::DONTWAIT;
 #[cfg(not(target_vendor = "apple"))]

@@ -126,6 +126,9 @@ impl Conn {
     pub(super) fn done(&mut self, env: &mut Env<'_>) {
         self.busy = false;
         self.progress(env);
+        if self.job.is_none() {
+            self.output.shrink();
+        }
     }
 
     /// Does all that can be done without new bytes.

@@ -120,6 +120,7 @@ impl Link {
     /// Makes it ready for another request, if both ends keep it.
     pub(super) fn reuse(&mut self) -> bool {
         self.used = true;
+        self.output.shrink();
         self.eof == Eof::Open
             && self.unread.is_empty()
             && self.output.is_empty()

@@ -47,14 +47,14 @@ impl Pending {
     pub(super) fn take(&mut self, out: &mut Vec<u8>) -> usize {
         let before = out.len();
         let room = WRITE.saturating_sub(self.bytes.len());
-        let rest = self.tail.as_ref().map_or(0, |tail| tail.body.len() - tail.written);
-        let length = self.bytes.len() + rest.min(room);
-        out.reserve(length + self.tail.as_ref().map_or(0, |tail| tail.behind.len()));
-        out.append(&mut self.bytes);
-        if self.bytes.capacity() > KEEP {
-            // The buffers that are lent are few, connections are many.
-            self.bytes = Vec::new();
+        if out.is_empty() && self.bytes.len() > KEEP {
+            // A stream goes out without a copy: the buffer that was lent is filled while this one is written.
+            core::mem::swap(out, &mut self.bytes);
         }
+        let rest = self.tail.as_ref().map_or(0, |tail| tail.body.len() - tail.written);
+        let behind = self.tail.as_ref().map_or(0, |tail| tail.behind.len());
+        out.reserve(self.bytes.len() + rest.min(room) + behind);
+        out.append(&mut self.bytes);
         if let Some(tail) = &mut self.tail {
             let rest = &tail.body[tail.written..];
             let piece = &rest[..rest.len().min(room)];
@@ -66,6 +66,13 @@ impl Pending {
             }
         }
         out.len() - before
+    }
+
+    /// Lets go of a large buffer that nothing waits in: the buffers that are lent are few, connections are many.
+    pub(super) fn shrink(&mut self) {
+        if self.bytes.is_empty() && self.bytes.capacity() > KEEP {
+            self.bytes = Vec::new();
+        }
     }
 }
 
@@ -89,6 +96,17 @@ mod tests {
     }
 
     #[test]
+    fn a_stream_goes_out_without_a_copy() {
+        let mut pending = Pending::default();
+        let mut out = Vec::with_capacity(WRITE);
+        let lent = out.as_ptr();
+        pending.bytes.extend_from_slice(&vec![b'x'; LIMIT]);
+        let filled = pending.bytes.as_ptr();
+        assert_eq!(pending.take(&mut out), LIMIT);
+        assert_eq!((out.as_ptr(), pending.bytes.as_ptr()), (filled, lent));
+    }
+
+    #[test]
     fn an_idle_connection_holds_no_large_buffer() {
         let mut pending = Pending::default();
         let mut out = Vec::with_capacity(WRITE);
@@ -96,6 +114,7 @@ mod tests {
             pending.bytes.extend_from_slice(&vec![b'x'; length]);
             out.clear();
             assert_eq!(pending.take(&mut out), length);
+            pending.shrink();
             assert!(pending.bytes.capacity() <= KEEP, "{}", pending.bytes.capacity());
         }
     }
