@@ -91,7 +91,7 @@ async function main() {
   say('get', tar.length > 1000000);
   await web.putArchive(tar, { path: '/tmp' });
   say('stat', (await collect(await web.getArchive({ path: '/tmp/busybox' }))).length === tar.length);
-  await failure('put nowhere', () => web.putArchive(tar, { path: '/no/such' }));
+  await failure('put nowhere', () => web.putArchive(Buffer.alloc(1024), { path: '/no/such' }));
 
   const events = await docker.getEvents({ filters: { container: ['ode5'] } });
   const actions = new Promise((resolve) => {

@@ -2,7 +2,7 @@
 
     terminal.py STEP... -- COMMAND...
 
-A step is `expect:TEXT` (waits until it is shown), `send:TEXT` (types it; \\n and \\x10 as in Python),
+A step is `raw` (waits until the command has taken the terminal over), `expect:TEXT` (waits until it is shown), `send:TEXT` (types it; \\n and \\x10 as in Python),
 or `size:ROWSxCOLUMNS` (resizes the terminal, as a window does). The exit status is the command's; 99 if something
 expected did not come.
 """
@@ -39,7 +39,7 @@ def main():
 
     def read():
         nonlocal shown
-        if not select.select([terminal], [], [], 0.1)[0]:
+        if not select.select([terminal], [], [], 0.02)[0]:
             return True
         try:
             data = os.read(terminal, 65536)
@@ -59,6 +59,11 @@ def main():
             os.write(terminal, text.encode().decode("unicode_escape").encode("latin-1"))
         elif kind == "size":
             resize(terminal, *map(int, text.split("x")))
+        elif kind == "raw":
+            deadline = time.monotonic() + PATIENCE
+            while termios.tcgetattr(terminal)[3] & termios.ECHO:
+                if not read() or time.monotonic() > deadline:
+                    break
         elif kind == "expect":
             deadline = time.monotonic() + PATIENCE
             while shown.find(text.encode(), searched) < 0:

@@ -74,12 +74,14 @@ impl Engine {
             .expect("a port is free")
             .port();
         let (unix, tcp) = (format!("unix://{socket}"), format!("tcp://127.0.0.1:{port}"));
+        let configuration = folder.file("daemon.json");
+        fs::write(&configuration, "{}").expect("a file can be written");
         let log = File::create(folder.path().join("log")).expect("a file can be made");
         // Also when the tests are killed, the engine is told to end.
         let child = Command::new("setpriv")
             .args(["--pdeathsig", "TERM", "dockerd", "--storage-driver", "vfs"])
             .args(["--iptables=false", "--ip6tables=false", "--bridge=none"])
-            .args(["--shutdown-timeout", "2", "--config-file", "/dev/null"])
+            .args(["--shutdown-timeout", "2", "--config-file", &configuration])
             .args(["--data-root", &folder.file("data"), "--exec-root", &folder.file("exec")])
             .args(["--pidfile", &folder.file("pid"), "-H", &unix, "-H", &tcp])
             .env("HOME", folder.path())

@@ -29,7 +29,7 @@ struct Outcome {
 }
 
 /// Every docker command of the script has the status, the output and the errors through the daemon that it has at the
-/// engine: with each docker on this machine, over a unix socket and over TCP, to the engine's socket and to its TCP port.
+/// engine: with each docker on this machine, over a unix socket and over TCP.
 ///
 /// # Panics
 ///
@@ -60,10 +60,9 @@ fn compare(binary: &Path, docker: &Path) -> Vec<String> {
     let steps = steps();
     let folder = Folder::new();
     let unix = format!("unix://{}", folder.file("swarm.sock"));
-    let over_unix = format!("forward {}", engine.unix);
-    let first = Daemon::start(binary, &["--backend", &over_unix, &unix], 1);
-    let over_tcp = format!("forward {}", engine.tcp);
-    let second = Daemon::start(binary, &["--backend", &over_tcp, "tcp://127.0.0.1:0"], 1);
+    // Over TCP dockerd itself does not always end what is detached from.
+    let backend = format!("forward {}", engine.unix);
+    let daemon = Daemon::start(binary, &["--backend", &backend, "tcp://127.0.0.1:0", &unix], 2);
 
     let bench = Bench { docker, engine: &engine, folder: &folder };
     let expected = bench.run(&steps, &engine.unix);
@@ -78,7 +77,7 @@ fn compare(binary: &Path, docker: &Path) -> Vec<String> {
             ));
         }
     }
-    for host in [&first.addresses[0], &second.addresses[0]] {
+    for host in &daemon.addresses {
         for ((step, expected), got) in steps.iter().zip(&expected).zip(bench.run(&steps, host)) {
             if *expected != got {
                 differences.push(format!(
@@ -92,8 +91,7 @@ fn compare(binary: &Path, docker: &Path) -> Vec<String> {
         }
     }
     println!("{}: {} commands, each directly and twice through", docker.display(), steps.len());
-    first.stop();
-    second.stop();
+    daemon.stop();
     differences
 }
 
@@ -153,7 +151,14 @@ impl Bench<'_> {
             .stdin(Stdio::null())
             .output()
             .expect("bash runs");
-        let text = |bytes: &[u8]| normal(&String::from_utf8_lossy(bytes).replace(host, "HOST"));
+        let text = |bytes: &[u8]| {
+            let text = String::from_utf8_lossy(bytes).replace(host, "HOST");
+            // When a start fails, docker 20.10 drops its wait, whose answer may have come by then or not.
+            let kept = text
+                .split_inclusive('\n')
+                .filter(|line| !line.contains("error waiting for container: context canceled"));
+            normal(&kept.collect::<String>())
+        };
         Outcome {
             status: output.status.code(),
             stdout: text(&output.stdout),

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::thread::{self, JoinHandle};
+use std::thread;
 
 use crate::client::Client;
 use crate::daemon::Daemon;
@@ -24,7 +24,7 @@ pub fn gigabytes(binary: &Path) {
     });
     let length: u64 = mebibytes << 20;
     for chunked in [false, true] {
-        let (engine, listening) = fake_engine(length, chunked);
+        let engine = fake_engine(length, chunked);
         let backend = format!("forward tcp://{engine}");
         let daemon = Daemon::start(binary, &["--backend", &backend, "tcp://127.0.0.1:0"], 1);
         let address = &daemon.addresses[0];
@@ -52,7 +52,6 @@ pub fn gigabytes(binary: &Path) {
         println!("{mebibytes} MiB each way, {form}: memory grew by {grown} KiB at most");
         assert!(grown < GROWTH, "the daemon's memory grew by {grown} KiB");
         daemon.stop();
-        listening.join().expect("the engine gets what it was sent");
     }
 }
 
@@ -125,21 +124,18 @@ fn chunk(from: &mut impl Read) -> u64 {
     u64::from_str_radix(line, 16).unwrap_or_else(|_| panic!("{line:?} is no size"))
 }
 
-/// An engine that answers three requests: a ping, an upload with the number of its bytes, and a download.
-fn fake_engine(length: u64, chunked: bool) -> (String, JoinHandle<()>) {
+/// An engine that answers a ping, an upload with the number of its bytes, and a download.
+fn fake_engine(length: u64, chunked: bool) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let address = listener.local_addr().expect("it has one").to_string();
-    let listening = thread::spawn(move || {
-        let mut left = 3;
-        while left > 0 {
-            let (mut stream, _) = listener.accept().expect("the daemon connects");
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("the daemon connects");
             // A connection may be used again.
-            while left > 0 && answer(&mut stream, length, chunked) {
-                left -= 1;
-            }
+            thread::spawn(move || while answer(&mut stream, length, chunked) {});
         }
     });
-    (address, listening)
+    address
 }
 
 /// Answers one request, if one comes.

@@ -69,7 +69,7 @@ const STEPS: [(&str, &[&str], &str); 20] = [
     ("podman", &["inspect", "nosuch"], "Some(125)"),
     ("podman", &["rm", "-f", "-t", "0", "pod"], "Some(0)"),
     ("docker", &["version", "--format", "{{.Server.APIVersion}}"], "1.41"),
-    ("docker", &["run", "--rm", "busybox", "sh", "-c", "echo ran; exit 3"], "Some(3) \"ran"),
+    ("docker", &["run", "--rm", "busybox", "echo", "ran"], "Some(0) \"ran"),
     ("docker", &["run", "--name", "dock", "-d", "busybox", "sleep", "1000"], "ID"),
     ("docker", &["ps", "--format", "{{.Names}} {{.Command}}"], "dock"),
     ("podman", &["ps", "--format", "{{.Names}} {{.Command}}"], "dock"),
