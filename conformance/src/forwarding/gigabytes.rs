@@ -88,6 +88,7 @@ fn read_body(from: &mut impl Read, length: u64, chunked: bool, mut looked: impl 
     let (mut read, mut rounds) = (0, 0);
     loop {
         let mut left = if chunked { chunk(from) } else { length };
+        let last = !chunked || left == 0;
         while left > 0 {
             let wanted = usize::try_from(left).map_or(PIECE, |left| left.min(PIECE));
             let got = from.read(&mut piece[..wanted]).expect("more comes");
@@ -100,14 +101,12 @@ fn read_body(from: &mut impl Read, length: u64, chunked: bool, mut looked: impl 
                 looked();
             }
         }
-        if !chunked {
-            return read;
+        if chunked {
+            let mut end = [0; 2];
+            from.read_exact(&mut end).expect("a chunk has an end");
+            assert_eq!(&end, b"\r\n");
         }
-        let mut end = [0; 2];
-        from.read_exact(&mut end).expect("a chunk has an end");
-        assert_eq!(&end, b"\r\n");
-        if read == length {
-            assert_eq!(chunk(from), 0, "there is more than was sent");
+        if last {
             return read;
         }
     }
