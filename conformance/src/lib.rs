@@ -6,8 +6,20 @@
 //! - [`daemon`] starts a `swarmd` and looks at its command line, its sockets, its signals;
 //! - [`serving`] speaks HTTP to a running one as clients do that are slow, silent or many;
 //! - [`live`] points the docker command at one.
+//!
+//! What real clients and a real engine say to each other is recorded once and held against anything:
+//!
+//! - [`session`] is the file that a recording is;
+//! - [`record`](mod@record) makes one, [`show`](mod@show) prints one, [`wire`] takes one apart.
 
+mod cli;
 pub mod client;
 pub mod daemon;
 pub mod live;
+pub mod record;
 pub mod serving;
+pub mod session;
+pub mod show;
+pub mod wire;
+
+pub use cli::main;
