@@ -10,13 +10,15 @@
 //! What real clients and a real engine say to each other is recorded once and held against anything:
 //!
 //! - [`session`] is the file that a recording is;
-//! - [`record`](mod@record) makes one, [`show`](mod@show) prints one, [`wire`] takes one apart.
+//! - [`record`](mod@record) makes one, [`show`](mod@show) prints one, [`wire`] takes one apart;
+//! - [`replay`] plays one in memory.
 
 mod cli;
 pub mod client;
 pub mod daemon;
 pub mod live;
 pub mod record;
+pub mod replay;
 pub mod serving;
 pub mod session;
 pub mod show;
