@@ -75,7 +75,7 @@ CLI = {
     "wait-killed": "docker run -d --name c1 busybox sleep 100; timeout 0.7 docker wait c1; docker rm -f c1",
     "top": "docker run -d --name c1 busybox sleep 100; docker top c1; docker top c1 -o pid,comm; docker top nosuch; docker create --name d1 busybox; docker top d1",
     "stats": "docker run -d --name c1 busybox sleep 100; docker stats --no-stream c1; docker stats --no-stream nosuch",
-    "stats-stream": "docker run -d --name c1 busybox sleep 100; timeout 2.5 docker stats c1",
+    "stats-stream": "docker run -d --name c1 busybox sleep 100; timeout -s KILL 2.5 docker stats c1",
     # Files.
     "diff": "docker run --name c1 busybox sh -c 'echo x > /new; rm /etc/none 2>/dev/null; mkdir /d'; docker diff c1; docker create --name d1 busybox; docker diff d1; docker diff nosuch",
     "cp-in": "echo content > f; docker create --name c1 busybox; docker cp f c1:/tmp/f; docker cp f c1:/no/such/f; docker cp f nosuch:/f",
@@ -149,7 +149,7 @@ CURL = {
               f"{Q} -X POST --max-time 5 'http://docker/containers/c1/attach?stream=1&stdout=1' --output out & sleep 0.4; {Q} -X POST http://docker/containers/c1/start; wait",
     "attach-no-stream": f"{MAKE}; {Q} -X POST http://docker/containers/c1/attach",
     "stats-once": f"{MAKE}; {Q} -X POST http://docker/containers/c1/start; {Q} 'http://docker/containers/c1/stats?stream=0&one-shot=1'; {Q} --max-time 1.5 http://docker/containers/c1/stats",
-    "wait": f"{MAKE}; {Q} -X POST http://docker/containers/c1/start; {Q} -X POST --max-time 0.5 http://docker/containers/c1/wait; {Q} -X POST 'http://docker/containers/c1/wait?condition=bad'",
+    "wait": f"{MAKE}; {Q} -X POST http://docker/containers/c1/start; {Q} -X POST --max-time 0.5 http://docker/containers/c1/wait; {Q} -X POST --max-time 0.5 'http://docker/containers/c1/wait?condition=bad'",
     "images": f"{Q} http://docker/images/json; {Q} http://docker/images/tiny/json; {Q} http://docker/images/tiny/history; {Q} http://docker/images/a/b/c:d/json",
     "image-get": f"{Q} http://docker/images/tiny/get | tar t | wc -l; {Q} 'http://docker/images/get?names=tiny' | wc -c",
     "exec-absent": f"{Q} {J} -d '{{}}' http://docker/exec/nosuch/start; {Q} http://docker/exec/nosuch/json",

@@ -8,6 +8,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use libswarm::address::{Address, Remote};
 
 use crate::record::{exit_code, record};
+use crate::replay::through_forward;
 use crate::session::Session;
 use crate::show::show;
 
@@ -32,6 +33,7 @@ fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
     let done = match matches.subcommand() {
         Some(("record", matches)) => recording(matches),
         Some(("show", matches)) => showing(matches),
+        Some(("replay", matches)) => replaying(matches),
         _ => Err("there is no such command".to_owned()),
     };
     done.unwrap_or_else(|message| {
@@ -44,8 +46,9 @@ fn command() -> Command {
     let required = |name: &'static str, value: &'static str, help: &'static str| {
         Arg::new(name).long(name).value_name(value).help(help).required(true)
     };
+    let files = Arg::new("FILE").help("A session").num_args(1..).required(true);
     Command::new("swarm-conformance")
-        .about("Records what real docker clients and engines say to each other.")
+        .about("Records what real docker clients and engines say to each other, shows it and replays it.")
         .version(env!("CARGO_PKG_VERSION"))
         .term_width(100)
         .subcommand_required(true)
@@ -81,7 +84,21 @@ fn command() -> Command {
         .subcommand(
             Command::new("show")
                 .about("Prints a session for people: who sent what, and when")
-                .arg(Arg::new("FILE").help("The session").num_args(1..).required(true)),
+                .arg(files.clone()),
+        )
+        .subcommand(
+            Command::new("replay")
+                .about("Replays sessions in memory, through a node that forwards; the recording plays the engine too")
+                .after_help("Exits with 0 if all passed, 1 if some failed, 2 if a session cannot be read.")
+                .arg(
+                    Arg::new("seeds")
+                        .long("seeds")
+                        .value_name("NUMBER")
+                        .value_parser(clap::value_parser!(u64))
+                        .default_value("10")
+                        .help("How often each is also cut at random places, each time at others"),
+                )
+                .arg(files),
         )
 }
 
@@ -112,11 +129,34 @@ fn recording(matches: &ArgMatches) -> Result<u8, String> {
     Ok(u8::try_from(exit_code(status)).unwrap_or(u8::MAX))
 }
 
+fn read(file: &str) -> Result<Session, String> {
+    let text =
+        std::fs::read_to_string(file).map_err(|error| format!("cannot read {file}: {error}"))?;
+    text.parse().map_err(|error| format!("{file}, {error}"))
+}
+
+fn replaying(matches: &ArgMatches) -> Result<u8, String> {
+    let seeds = matches.get_one("seeds").copied().unwrap_or(0);
+    let (mut passed, mut failed) = (0_u64, 0_u64);
+    for file in matches.get_many::<String>("FILE").into_iter().flatten() {
+        let session = read(file)?;
+        let mut attempts = std::iter::once(None).chain((0..seeds).map(Some));
+        match attempts.find_map(|seed| Some((seed, through_forward(&session, seed).err()?))) {
+            None => passed += 1,
+            Some((seed, difference)) => {
+                let how = seed.map_or_else(|| "whole".to_owned(), |seed| format!("seed {seed}"));
+                println!("{file} ({how}): {difference}");
+                failed += 1;
+            }
+        }
+    }
+    println!("{passed} passed, {failed} failed");
+    Ok(u8::from(failed > 0))
+}
+
 fn showing(matches: &ArgMatches) -> Result<u8, String> {
     for file in matches.get_many::<String>("FILE").into_iter().flatten() {
-        let text = std::fs::read_to_string(file)
-            .map_err(|error| format!("cannot read {file}: {error}"))?;
-        let session: Session = text.parse().map_err(|error| format!("{file}, {error}"))?;
+        let session = read(file)?;
         // A reader that has seen enough, as head has, is no trouble.
         if std::io::stdout().write_all(show(&session).as_bytes()).is_err() {
             break;
@@ -143,6 +183,8 @@ mod tests {
         assert_eq!(ran("x record --listen unix://a -o f -- true"), 2);
         assert_eq!(ran("x record --listen nowhere --upstream unix://b -o f -- true"), 2);
         assert_eq!(ran("x show /no/such/file"), 2);
+        assert_eq!(ran("x replay /no/such/file"), 2);
+        assert_eq!(ran("x replay --seeds many f"), 2);
     }
 
     #[test]
@@ -153,5 +195,10 @@ mod tests {
         assert_eq!(ran(&format!("x show {file}")), 2);
         std::fs::write(&file, "swarm-session 1\nname: x\n\nend 0\n").unwrap();
         assert_eq!(ran(&format!("x show {file}")), 0);
+        assert_eq!(ran(&format!("x replay {file}")), 0);
+        // An answer that nobody asked for cannot be had again.
+        let unasked = "swarm-session 1\nname: x\n\n0.001 1 open\n0.001 1 <\n  | HTTP/1.1 200 OK\\r\\n\\r\\n\nend 2\n";
+        std::fs::write(&file, unasked).unwrap();
+        assert_eq!(ran(&format!("x replay --seeds 1 {file}")), 1);
     }
 }

@@ -153,7 +153,7 @@ fn client(session: &Session, replay: &Replay, conn: u32) -> Result<(), String> {
         }
         match (&expected.response, &came.response) {
             (Some(expected), Some(came)) => {
-                response(expected, came).map_err(|why| format!("{line}: {why}"))?
+                response(expected, came).map_err(|why| format!("{line}: {why}"))?;
             }
             (None, None) => {}
             (Some(expected), None) => {
