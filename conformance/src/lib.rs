@@ -5,7 +5,8 @@
 //!
 //! - [`daemon`] starts a `swarmd` and looks at its command line, its sockets, its signals;
 //! - [`serving`] speaks HTTP to a running one as clients do that are slow, silent or many;
-//! - [`live`] points the docker command at one.
+//! - [`live`] points the docker command at one;
+//! - [`forwarding`] puts one before a real [`engine`], and compares what clients see with what they see without it.
 //!
 //! What real clients and a real engine say to each other is recorded once and held against anything:
 //!
@@ -16,6 +17,8 @@
 mod cli;
 pub mod client;
 pub mod daemon;
+pub mod engine;
+pub mod forwarding;
 pub mod live;
 pub mod record;
 pub mod replay;

@@ -1,0 +1,23 @@
+//! A real engine behind `forward`: whatever a client does through it has the same result as at the engine itself.
+//!
+//! Each suite has an engine of its own, so that they can run at once and none finds what another one left.
+
+mod commands;
+mod gigabytes;
+mod normal;
+mod podman;
+mod programs;
+
+pub use commands::commands;
+pub use gigabytes::gigabytes;
+pub use podman::podman;
+pub use programs::{compose, docker_py, dockerode};
+
+/// Makes the tests of forward, for the binary at that path.
+#[macro_export]
+macro_rules! forwarding_tests {
+    ($binary:expr) => {
+        $crate::suites!(forwarding, std::path::Path::new($binary);
+            commands docker_py dockerode compose podman gigabytes);
+    };
+}

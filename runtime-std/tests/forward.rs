@@ -1,0 +1,3 @@
+//! Real engines behind `swarmd-std`.
+
+libswarm_conformance::forwarding_tests!(env!("CARGO_BIN_EXE_swarmd-std"));
