@@ -7,10 +7,24 @@
 //! - [`serving`] speaks HTTP to a running one as clients do that are slow, silent or many;
 //! - [`live`] points the docker command at one;
 //! - [`forwarding`] puts one before a real [`engine`], and compares what clients see with what they see without it.
+//!
+//! What real clients and a real engine say to each other is recorded once and held against anything:
+//!
+//! - [`session`] is the file that a recording is;
+//! - [`record`](mod@record) makes one, [`show`](mod@show) prints one, [`wire`] takes one apart;
+//! - [`replay`] plays one in memory.
 
+mod cli;
 pub mod client;
 pub mod daemon;
 pub mod engine;
 pub mod forwarding;
 pub mod live;
+pub mod record;
+pub mod replay;
 pub mod serving;
+pub mod session;
+pub mod show;
+pub mod wire;
+
+pub use cli::main;

@@ -69,6 +69,21 @@ fn every_command_works() {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         match words.as_slice() {
             ["cargo", "test", "--workspace"] => {}
+            ["cargo", "run", "--release", kind, name @ "swarm-conformance", "--", args @ ..] => {
+                programs += 1;
+                let program = build(&[kind, name]);
+                if dockers.is_empty() {
+                    continue;
+                }
+                let output = Command::new(program)
+                    .args(args)
+                    .env("DOCKER_CONFIG", folder.path())
+                    .env_remove("DOCKER_HOST")
+                    .output()
+                    .expect("it runs");
+                let error = String::from_utf8_lossy(&output.stderr);
+                assert!(output.status.success() && !output.stdout.is_empty(), "{line}: {error}");
+            }
             ["cargo", "run", "--release", kind, name, "--", args @ ..] => {
                 programs += 1;
                 let program = build(&[kind, name]);
@@ -106,7 +121,7 @@ fn every_command_works() {
             _ => panic!("the test does not know how to run {line:?}"),
         }
     }
-    assert!(programs >= 8 && commands >= 12 * dockers.len(), "{programs} {commands}");
+    assert!(programs >= 11 && commands >= 12 * dockers.len(), "{programs} {commands}");
 }
 
 /// This one says where it listens on its standard output.

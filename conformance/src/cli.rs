@@ -1,0 +1,204 @@
+//! The command line of `swarm-conformance`.
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use libswarm::address::{Address, Remote};
+
+use crate::record::{exit_code, record};
+use crate::replay::through_forward;
+use crate::session::Session;
+use crate::show::show;
+
+/// Usage, an unreadable session, nobody there.
+const TROUBLE: u8 = 2;
+
+/// What the binary does.
+#[must_use]
+pub fn main() -> ExitCode {
+    ExitCode::from(run(std::env::args_os()))
+}
+
+fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
+    let matches = match command().try_get_matches_from(args) {
+        Ok(matches) => matches,
+        Err(error) => {
+            // Nobody is left to tell if this fails.
+            let _ = error.print();
+            return u8::try_from(error.exit_code()).unwrap_or(TROUBLE);
+        }
+    };
+    let done = match matches.subcommand() {
+        Some(("record", matches)) => recording(matches),
+        Some(("show", matches)) => showing(matches),
+        Some(("replay", matches)) => replaying(matches),
+        _ => Err("there is no such command".to_owned()),
+    };
+    done.unwrap_or_else(|message| {
+        eprintln!("swarm-conformance: {message}");
+        TROUBLE
+    })
+}
+
+fn command() -> Command {
+    let required = |name: &'static str, value: &'static str, help: &'static str| {
+        Arg::new(name).long(name).value_name(value).help(help).required(true)
+    };
+    let files = Arg::new("FILE").help("A session").num_args(1..).required(true);
+    Command::new("swarm-conformance")
+        .about("Records what real docker clients and engines say to each other, shows it and replays it.")
+        .version(env!("CARGO_PKG_VERSION"))
+        .term_width(100)
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(
+            Command::new("record")
+                .about("Runs a command against an engine, and writes down what they say to each other")
+                .after_help(
+                    "Everything passes untouched. Exits with the command's code, or 2 if nothing could be recorded.\n\n\
+                     Example:\n  swarm-conformance record --listen unix://rec.sock --upstream unix:///var/run/docker.sock \\\n    \
+                     -o my.session -- docker -H unix://rec.sock run --rm busybox echo hi",
+                )
+                .arg(required("listen", "ADDRESS", "Where to listen for the command: unix://PATH or tcp://HOST:PORT"))
+                .arg(required("upstream", "ADDRESS", "The engine: unix://PATH, tcp://HOST:PORT or ssh://HOST"))
+                .arg(required("output", "FILE", "The file to write").short('o'))
+                .arg(Arg::new("name").long("name").help("The scenario's name; that of the file unless given"))
+                .arg(Arg::new("client").long("client").help("The client's name"))
+                .arg(
+                    Arg::new("show-secrets")
+                        .long("show-secrets")
+                        .action(ArgAction::SetTrue)
+                        .help("Keeps credentials, which are replaced by asterisks otherwise"),
+                )
+                .arg(
+                    Arg::new("command")
+                        .value_name("COMMAND")
+                        .help("What to run, with its arguments")
+                        .last(true)
+                        .num_args(1..)
+                        .required(true),
+                ),
+        )
+        .subcommand(
+            Command::new("show")
+                .about("Prints a session for people: who sent what, and when")
+                .arg(files.clone()),
+        )
+        .subcommand(
+            Command::new("replay")
+                .about("Replays sessions in memory, through a node that forwards; the recording plays the engine too")
+                .after_help("Exits with 0 if all passed, 1 if some failed, 2 if a session cannot be read.")
+                .arg(
+                    Arg::new("seeds")
+                        .long("seeds")
+                        .value_name("NUMBER")
+                        .value_parser(clap::value_parser!(u64))
+                        .default_value("10")
+                        .help("How often each is also cut at random places, each time at others"),
+                )
+                .arg(files),
+        )
+}
+
+fn text<'a>(matches: &'a ArgMatches, name: &str) -> Option<&'a str> {
+    matches.get_one::<String>(name).map(String::as_str)
+}
+
+fn recording(matches: &ArgMatches) -> Result<u8, String> {
+    let need = |name: &str| text(matches, name).ok_or_else(|| format!("--{name} is missing"));
+    let listen: Address = need("listen")?.parse().map_err(|error| format!("--listen: {error}"))?;
+    let upstream: Remote =
+        need("upstream")?.parse().map_err(|error| format!("--upstream: {error}"))?;
+    let output = need("output")?;
+    let command: Vec<String> = matches.get_many("command").into_iter().flatten().cloned().collect();
+
+    let (mut session, status) = record(&listen, upstream, &command)?;
+    let stem = std::path::Path::new(output).file_stem().unwrap_or_default().to_string_lossy();
+    let mut headers = vec![("name".to_owned(), text(matches, "name").unwrap_or(&stem).to_owned())];
+    headers.extend(text(matches, "client").map(|client| ("client".to_owned(), client.to_owned())));
+    headers.push(("command".to_owned(), command.join(" ")));
+    headers.append(&mut session.headers);
+    session.headers = headers;
+    if !matches.get_flag("show-secrets") {
+        session.redact();
+    }
+    std::fs::write(output, session.to_string())
+        .map_err(|error| format!("cannot write {output}: {error}"))?;
+    Ok(u8::try_from(exit_code(status)).unwrap_or(u8::MAX))
+}
+
+fn read(file: &str) -> Result<Session, String> {
+    let text =
+        std::fs::read_to_string(file).map_err(|error| format!("cannot read {file}: {error}"))?;
+    text.parse().map_err(|error| format!("{file}, {error}"))
+}
+
+fn replaying(matches: &ArgMatches) -> Result<u8, String> {
+    let seeds = matches.get_one("seeds").copied().unwrap_or(0);
+    let (mut passed, mut failed) = (0_u64, 0_u64);
+    for file in matches.get_many::<String>("FILE").into_iter().flatten() {
+        let session = read(file)?;
+        let mut attempts = std::iter::once(None).chain((0..seeds).map(Some));
+        match attempts.find_map(|seed| Some((seed, through_forward(&session, seed).err()?))) {
+            None => passed += 1,
+            Some((seed, difference)) => {
+                let how = seed.map_or_else(|| "whole".to_owned(), |seed| format!("seed {seed}"));
+                println!("{file} ({how}): {difference}");
+                failed += 1;
+            }
+        }
+    }
+    println!("{passed} passed, {failed} failed");
+    Ok(u8::from(failed > 0))
+}
+
+fn showing(matches: &ArgMatches) -> Result<u8, String> {
+    for file in matches.get_many::<String>("FILE").into_iter().flatten() {
+        let session = read(file)?;
+        // A reader that has seen enough, as head has, is no trouble.
+        if std::io::stdout().write_all(show(&session).as_bytes()).is_err() {
+            break;
+        }
+    }
+    Ok(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::daemon::Folder;
+
+    fn ran(line: &str) -> u8 {
+        run(line.split(' ').map(OsString::from))
+    }
+
+    #[test]
+    fn the_grammar_holds() {
+        command().debug_assert();
+        assert_eq!(ran("x --help"), 0);
+        assert_eq!(ran("x"), 2);
+        assert_eq!(ran("x dance"), 2);
+        assert_eq!(ran("x record --listen unix://a -o f -- true"), 2);
+        assert_eq!(ran("x record --listen nowhere --upstream unix://b -o f -- true"), 2);
+        assert_eq!(ran("x show /no/such/file"), 2);
+        assert_eq!(ran("x replay /no/such/file"), 2);
+        assert_eq!(ran("x replay --seeds many f"), 2);
+    }
+
+    #[test]
+    fn a_file_that_is_no_session_is_refused() {
+        let folder = Folder::new();
+        let file = folder.file("x.session");
+        std::fs::write(&file, "swarm-session 1\nname: x\n").unwrap();
+        assert_eq!(ran(&format!("x show {file}")), 2);
+        std::fs::write(&file, "swarm-session 1\nname: x\n\nend 0\n").unwrap();
+        assert_eq!(ran(&format!("x show {file}")), 0);
+        assert_eq!(ran(&format!("x replay {file}")), 0);
+        // An answer that nobody asked for cannot be had again.
+        let unasked = "swarm-session 1\nname: x\n\n0.001 1 open\n0.001 1 <\n  | HTTP/1.1 200 OK\\r\\n\\r\\n\nend 2\n";
+        std::fs::write(&file, unasked).unwrap();
+        assert_eq!(ran(&format!("x replay --seeds 1 {file}")), 1);
+    }
+}
