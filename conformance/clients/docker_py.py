@@ -84,7 +84,7 @@ web = client.containers.run("busybox", ["sleep", "1000"], name="py2", detach=Tru
 say("exec", web.exec_run(["sh", "-c", "echo out; echo err >&2; exit 4"], demux=True))
 say("exec tty", web.exec_run(["tty"], tty=True).exit_code)
 say("exec stream", b"".join(web.exec_run(["seq", "1", "20000"], stream=True).output).count(b"\n"))
-say("exec detached", web.exec_run(["sleep", "0"], detach=True))
+say("exec detached", web.exec_run(["sleep", "0"], detach=True).output)
 made = api.exec_create("py2", ["sh", "-c", "cat; echo end >&2"], stdin=True)
 sock = api.exec_start(made["Id"], socket=True)._sock
 sock.settimeout(20)
