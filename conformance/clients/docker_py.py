@@ -158,7 +158,7 @@ failure("name", lambda: client.containers.create("busybox", name="py6"))
 
 # Images.
 image = client.images.build(
-    fileobj=io.BytesIO(archive(Dockerfile=b"FROM busybox\nCOPY f /f\nCMD cat /f; sleep 0.3\n", f=b"content")),
+    fileobj=io.BytesIO(archive(Dockerfile=b"FROM busybox\nCOPY f /f\nCMD cat /f; sleep 0.3\n", f=b"content\n")),
     custom_context=True, tag="py:1", rm=True)[0]
 say("build", image.tags, client.containers.run("py:1", remove=True))
 try:
