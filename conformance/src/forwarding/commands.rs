@@ -13,6 +13,10 @@ use crate::live::dockers;
 const SCRIPT: &str = include_str!("commands.txt");
 const TERMINAL: &str = include_str!("../../clients/terminal.py");
 
+/// What docker's command says or not, as its own requests overtake one another: when a start fails it drops its wait, whose
+/// answer may have come by then; a terminal's first size may come before the container runs.
+const RACES: [&str; 2] = ["error waiting for container: context canceled", "failed to resize tty"];
+
 /// A line of the script.
 struct Step {
     /// `None` where docker's versions differ.
@@ -163,10 +167,9 @@ impl Bench<'_> {
             .expect("bash runs");
         let text = |bytes: &[u8]| {
             let text = String::from_utf8_lossy(bytes).replace(host, "HOST");
-            // When a start fails, docker 20.10 drops its wait, whose answer may have come by then or not.
             let kept = text
                 .split_inclusive('\n')
-                .filter(|line| !line.contains("error waiting for container: context canceled"));
+                .filter(|line| !RACES.iter().any(|race| line.contains(race)));
             normal(&kept.collect::<String>())
         };
         Outcome {
