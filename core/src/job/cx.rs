@@ -8,7 +8,8 @@ use alloc::vec::Vec;
 use core::time::Duration;
 use serde::Serialize;
 
-use super::engine::{Alarm, Entry, Log, Shared, Want, Work};
+use super::engine::Log;
+use super::jobs::{Alarm, Entry, Shared, Want, Work};
 use super::{Body, FailureKind, Job, Status, Stdio, Stream, Upstream};
 use crate::id::JobId;
 use crate::time::Instant;

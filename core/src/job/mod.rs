@@ -33,6 +33,7 @@ mod cx;
 mod engine;
 #[expect(clippy::module_inception, reason = "the thing and the room are both called job")]
 mod job;
+mod jobs;
 mod status;
 mod stdio;
 #[cfg(test)]

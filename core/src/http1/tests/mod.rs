@@ -1,7 +1,6 @@
 //! The rooms of the tests, and the two loops that drive a machine through a conversation.
 
 mod accepted;
-mod cost;
 mod exchange;
 mod malformed;
 mod responses;

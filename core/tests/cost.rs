@@ -1,11 +1,8 @@
 //! What it costs to read a head that comes a byte at a time.
 
-extern crate std;
-
-use alloc::vec::Vec;
 use std::time::{Duration, Instant};
 
-use super::super::{Limits, Server, ServerEvent};
+use libswarm::http1::{Limits, Server, ServerEvent};
 
 /// A head of `length` bytes: one long value, or as many headers as there may be.
 fn head(length: usize, headers: usize) -> Vec<u8> {
