@@ -45,6 +45,16 @@ pub(crate) struct Driver {
     /// The node has more to do than one turn allows.
     unfinished: bool,
     now: Instant,
+    waits: Waits,
+}
+
+/// Where the loop waits while there is nothing to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Waits {
+    /// In smol's reactor, so that the executor's other tasks run. That takes it five system calls each time.
+    Reactor,
+    /// In its own epoll: the thread has nothing else to do.
+    Thread,
 }
 
 /// Large enough that the calls do not show in a long body, small enough for what a connection may hold at most (256 KiB).
@@ -70,7 +80,7 @@ const fn token(id: ConnId) -> u64 {
 }
 
 impl Driver {
-    pub(crate) fn new(server: Server) -> io::Result<Self> {
+    pub(crate) fn new(server: Server, waits: Waits) -> io::Result<Self> {
         let driver = Self {
             node: Node::new(server.config, server.engine),
             clock: server.clock,
@@ -87,6 +97,7 @@ impl Driver {
             out: Vec::new(),
             unfinished: false,
             now: server.clock.now(),
+            waits,
         };
         driver.epoll.add(&driver.stopped, STOP, EventFlags::IN | EventFlags::ET)?;
         driver.epoll.add(&*driver.wake, WAKE, EventFlags::IN)?;
@@ -100,9 +111,13 @@ impl Driver {
     pub(crate) async fn run(mut self) -> io::Result<()> {
         let mut room: Events = [const { MaybeUninit::uninit() }; BATCH];
         let mut rounds = 0;
-        loop {
+        while !self.node.is_stopped() {
+            let timeout = match self.waits {
+                Waits::Thread if self.runnable.is_empty() && !self.unfinished => self.due(),
+                _ => Some(Duration::ZERO),
+            };
             let mut idle = true;
-            for event in self.epoll.take(&mut room)?.iter() {
+            for event in self.epoll.take(&mut room, timeout)?.iter() {
                 if idle {
                     idle = false;
                     self.now = self.clock.now();
@@ -118,29 +133,20 @@ impl Driver {
                 idle = false;
                 self.act();
             }
-            if self.node.is_stopped() {
-                return Ok(());
+            rounds += 1;
+            if !idle && rounds < ROUNDS {
+                continue;
             }
-            let due = if idle { self.due() } else { Some(Duration::ZERO) };
-            if due != Some(Duration::ZERO) {
-                self.epoll.wait(due).await?;
-                self.now = self.clock.now();
-                self.timeouts();
-                rounds = 0;
-            } else {
-                if idle {
-                    self.now = self.clock.now();
-                    self.timeouts();
-                }
-                rounds += 1;
-                if rounds >= ROUNDS {
-                    rounds = 0;
-                    self.now = self.clock.now();
-                    self.timeouts();
-                    yield_now().await;
-                }
+            rounds = 0;
+            match self.waits {
+                Waits::Thread => {}
+                Waits::Reactor if idle => self.epoll.wait(self.due()).await?,
+                Waits::Reactor => yield_now().await,
             }
+            self.now = self.clock.now();
+            self.timeouts();
         }
+        Ok(())
     }
 
     /// How long until something is due without an event.

@@ -39,20 +39,23 @@ impl Epoll {
         Ok(epoll::modify(self.fd.get_ref(), source, EventData::new_u64(token), flags)?)
     }
 
-    /// The events that are there, without waiting.
-    pub(crate) fn take<'a>(&self, room: &'a mut Events) -> io::Result<&'a mut [Event]> {
-        match epoll::wait(
-            self.fd.get_ref(),
-            &mut room[..],
-            Some(&Timespec { tv_sec: 0, tv_nsec: 0 }),
-        ) {
+    /// The events that are there; if there are none, those that come before `timeout` has passed, for which the thread
+    /// is kept.
+    pub(crate) fn take<'a>(
+        &self,
+        room: &'a mut Events,
+        timeout: Option<Duration>,
+    ) -> io::Result<&'a mut [Event]> {
+        // One that is too long for a timespec is as good as none.
+        let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
+        match epoll::wait(self.fd.get_ref(), &mut room[..], timeout.as_ref()) {
             Ok((events, _)) => Ok(events),
             Err(rustix::io::Errno::INTR) => Ok(&mut []),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Waits until there are events or `timeout` has passed.
+    /// Waits until there are events or `timeout` has passed, and leaves the thread to other tasks meanwhile.
     pub(crate) async fn wait(&self, timeout: Option<Duration>) -> io::Result<()> {
         let readable = self.fd.readable();
         match timeout.and_then(|timeout| Instant::now().checked_add(timeout)) {
