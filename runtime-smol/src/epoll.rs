@@ -1,4 +1,4 @@
-//! An edge-triggered epoll behind one `Async`.
+//! An edge-triggered epoll, which smol's reactor sees as one source.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -12,7 +12,10 @@ use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use smol::future::{self, FutureExt};
 
 pub(crate) struct Epoll {
-    fd: Async<OwnedFd>,
+    fd: OwnedFd,
+    /// The same epoll as smol's reactor sees it, from the first time that it is waited for there: each packet that comes
+    /// costs its sender more from then on.
+    waited: Option<Async<OwnedFd>>,
 }
 
 /// As many events are taken at once; more wait in the kernel.
@@ -23,11 +26,11 @@ pub(crate) type Events = [MaybeUninit<Event>; BATCH];
 
 impl Epoll {
     pub(crate) fn new() -> io::Result<Self> {
-        Ok(Self { fd: Async::new(epoll::create(CreateFlags::CLOEXEC)?)? })
+        Ok(Self { fd: epoll::create(CreateFlags::CLOEXEC)?, waited: None })
     }
 
     pub(crate) fn add(&self, source: &impl AsFd, token: u64, flags: EventFlags) -> io::Result<()> {
-        Ok(epoll::add(self.fd.get_ref(), source, EventData::new_u64(token), flags)?)
+        Ok(epoll::add(&self.fd, source, EventData::new_u64(token), flags)?)
     }
 
     pub(crate) fn modify(
@@ -36,7 +39,7 @@ impl Epoll {
         token: u64,
         flags: EventFlags,
     ) -> io::Result<()> {
-        Ok(epoll::modify(self.fd.get_ref(), source, EventData::new_u64(token), flags)?)
+        Ok(epoll::modify(&self.fd, source, EventData::new_u64(token), flags)?)
     }
 
     /// The events that are there; if there are none, those that come before `timeout` has passed, for which the thread
@@ -48,7 +51,7 @@ impl Epoll {
     ) -> io::Result<&'a mut [Event]> {
         // One that is too long for a timespec is as good as none.
         let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
-        match epoll::wait(self.fd.get_ref(), &mut room[..], timeout.as_ref()) {
+        match epoll::wait(&self.fd, &mut room[..], timeout.as_ref()) {
             Ok((events, _)) => Ok(events),
             Err(rustix::io::Errno::INTR) => Ok(&mut []),
             Err(error) => Err(error.into()),
@@ -56,8 +59,12 @@ impl Epoll {
     }
 
     /// Waits until there are events or `timeout` has passed, and leaves the thread to other tasks meanwhile.
-    pub(crate) async fn wait(&self, timeout: Option<Duration>) -> io::Result<()> {
-        let readable = self.fd.readable();
+    pub(crate) async fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        let waited = match self.waited.take() {
+            Some(waited) => waited,
+            None => Async::new(self.fd.try_clone()?)?,
+        };
+        let readable = self.waited.insert(waited).readable();
         match timeout.and_then(|timeout| Instant::now().checked_add(timeout)) {
             None => readable.await,
             Some(at) => {
