@@ -133,7 +133,7 @@ pub fn at(route: &str, path: &str) -> Option<How> {
             .iter()
             .any(|place| place.how == how && fits(place.route, route) && fits(place.path, path))
     };
-    [How::Whole, How::Order, How::Name, How::Value].into_iter().find(|how| found(*how))
+    [How::Whole, How::Value, How::Order, How::Name].into_iter().find(|how| found(*how))
 }
 
 #[cfg(test)]

@@ -28,6 +28,8 @@ mod render;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::session::{Session, Side, What};
 use crate::target::{Said, Target};
 use crate::wire::{self, Exchange, Message};
@@ -37,6 +39,21 @@ use render::{Known, Script};
 pub use answer::route;
 pub use json::{LABEL, documents, leaves};
 pub use render::path;
+
+/// Whether a target may answer `came` where `recorded` was recorded, at that place of an answer to `route`, as far as one
+/// value alone can tell.
+#[must_use]
+pub fn is_free(route: &str, path: &str, recorded: &Value, came: &Value) -> bool {
+    let inside = |at: usize| free::at(route, &path[..at]) == Some(free::How::Whole);
+    path.char_indices().any(|(at, char)| char == '.' && inside(at))
+        || json::same(&mut bind::Names::default(), route, path, recorded, came).is_ok()
+}
+
+/// Whether two texts of a process are the same but for what a target may choose.
+#[must_use]
+pub fn is_same_text(recorded: &str, came: &str) -> bool {
+    bind::Names::default().same_text(recorded, came)
+}
 
 /// How a session is played.
 #[derive(Clone, Copy, Debug)]
