@@ -13,6 +13,7 @@ use crate::replay::through_forward;
 use crate::session::Session;
 use crate::show::show;
 use crate::suite::{self, Format, Line, Options, Outcome, chosen, matrix, report};
+use crate::world;
 
 /// Usage, an unreadable session, nobody there.
 const TROUBLE: u8 = 2;
@@ -39,6 +40,7 @@ fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
         Some(("run", matches)) => running(matches),
         Some(("matrix", matches)) => comparing(matches),
         Some(("list", matches)) => listing(matches),
+        Some(("world", matches)) => worlds(matches),
         _ => Err("there is no such command".to_owned()),
     };
     done.unwrap_or_else(|message| {
@@ -133,6 +135,58 @@ fn command() -> Command {
                 ),
         )
         .subcommand(choice(Command::new("list")).about("Names the shipped sessions"))
+        .subcommand(
+            Command::new("world")
+                .about("Plays many small simulated worlds against swarmd's core, and says what happened in them")
+                .after_help("Exits with 1 if something happened that must not, and says with which seed it happens again.")
+                .arg(number("seeds", "10000", "How many worlds"))
+                .arg(number("seed", "0", "The first of them"))
+                .arg(
+                    Arg::new("tell")
+                        .long("tell")
+                        .action(ArgAction::SetTrue)
+                        .help("Tells all that happens in the first of them"),
+                ),
+        )
+}
+
+fn number(name: &'static str, default: &'static str, help: &'static str) -> Arg {
+    let arg = Arg::new(name).long(name).value_name("NUMBER").help(help).default_value(default);
+    arg.value_parser(clap::value_parser!(u64))
+}
+
+fn worlds(matches: &ArgMatches) -> Result<u8, String> {
+    let get = |name: &str| matches.get_one::<u64>(name).copied().unwrap_or(0);
+    if matches.get_flag("tell") {
+        return Ok(match world::play(get("seed"), &mut world::Counts::new(), true) {
+            Ok(()) => 0,
+            Err(failure) => {
+                println!("{failure}");
+                1
+            }
+        });
+    }
+    let counts = match world::run(get("seed"), get("seeds")) {
+        Ok(counts) => counts,
+        Err(failure) => {
+            println!(
+                "{failure}\nIt happens again with: swarm-conformance world --seed {} --tell",
+                failure.seed
+            );
+            return Ok(1);
+        }
+    };
+    for (kind, count) in &counts {
+        println!("{count:>9}  {kind}");
+    }
+    let never: Vec<&str> =
+        counts.iter().filter(|(_, count)| **count == 0).map(|(kind, _)| *kind).collect();
+    if !never.is_empty() {
+        println!("never: {}; more worlds are needed", never.join(", "));
+        return Ok(1);
+    }
+    println!("{} worlds hold", get("seeds"));
+    Ok(0)
 }
 
 /// What says which sessions are played, and how.

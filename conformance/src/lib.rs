@@ -15,6 +15,8 @@
 //! - [`replay`] plays one in memory through forward, with both of its sides;
 //! - [`play`] plays one against a [`target`]: an engine behind a socket, a node in memory;
 //! - [`suite`] plays the shipped ones, and reports.
+//!
+//! And without recordings, [`world`] plays thousands of small seeded worlds against a node.
 
 mod cli;
 pub mod client;
@@ -23,6 +25,7 @@ pub mod engine;
 pub mod forwarding;
 pub mod live;
 pub mod play;
+pub mod random;
 pub mod record;
 pub mod replay;
 pub mod serving;
@@ -31,5 +34,6 @@ pub mod show;
 pub mod suite;
 pub mod target;
 pub mod wire;
+pub mod world;
 
 pub use cli::main;

@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 
 use libswarm::node::CloseReason;
 
+use crate::random::Random;
+
 /// What a peer does next.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Item {
@@ -65,7 +67,7 @@ impl Peer {
 }
 
 /// Decides what a network might decide; without a seed nothing is cut and everything is done in order.
-pub(crate) struct Splitter(Option<u64>);
+pub(crate) struct Splitter(Option<Random>);
 
 /// As much as a runtime reads at once.
 const READ: usize = 64 * 1024;
@@ -73,19 +75,16 @@ const READ: usize = 64 * 1024;
 const PIECES: usize = 32;
 
 impl Splitter {
-    pub(crate) const fn new(seed: Option<u64>) -> Self {
-        Self(seed)
+    pub(crate) fn new(seed: Option<u64>) -> Self {
+        Self(seed.map(Random::new))
     }
 
-    /// A number below `bound`, by SplitMix64; the highest without a seed.
+    /// A number below `bound`; the highest without a seed.
     fn below(&mut self, bound: usize) -> usize {
-        let Some(state) = &mut self.0 else { return bound - 1 };
-        *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = *state;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^= mixed >> 31;
-        usize::try_from(mixed % bound.max(1) as u64).unwrap_or(0)
+        match &mut self.0 {
+            Some(random) => random.below(bound),
+            None => bound - 1,
+        }
     }
 
     pub(crate) fn flip(&mut self) -> bool {

@@ -175,6 +175,10 @@ fn one(engine: &Engine, session: &Session, imported: &[String], options: &Option
             return Outcome::Skipped(why.to_owned());
         }
     }
+    if needs.looks_back {
+        // Not into the second in which the one before was cleaned up.
+        std::thread::sleep(Duration::from_millis(1100));
+    }
     let mut target = Sockets::new(engine.remote.clone(), options.step);
     let limits = Limits { step: options.step, label: true, ..Limits::default() };
     let (result, ids) = play_and_tell(session, &mut target, limits);

@@ -20,6 +20,8 @@ pub(super) struct Needs {
     pub(super) images_used: BTreeSet<String>,
     /// It prunes, or its answers tell of all that is there.
     pub(super) everything: bool,
+    /// It asks for what happened since some second.
+    pub(super) looks_back: bool,
 }
 
 /// The images that all sessions share.
@@ -43,17 +45,20 @@ impl Needs {
         let query = query(&request.start);
         let asked =
             |key: &str| query.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str());
+        self.looks_back |= asked("since").is_some_and(|since| since.len() >= 10);
         let body: Value = serde_json::from_slice(&request.body).unwrap_or(Value::Null);
         let parts: Vec<&str> = path(request).split('/').skip(1).collect();
         let method = request.method();
         match (method, parts.as_slice()) {
-            (_, [_, "prune"]) | ("GET", ["info" | "events" | "volumes" | "networks"]) => {
-                self.everything = true
-            }
-            ("GET", ["containers" | "images", "json"] | ["system", "df"] | ["images", "get"]) => {
-                self.everything = true
-            }
-            ("POST", ["images", "load"]) => self.everything = true,
+            (_, [_, "prune"])
+            | (
+                "GET",
+                ["info" | "events" | "volumes" | "networks"]
+                | ["containers" | "images", "json"]
+                | ["system", "df"]
+                | ["images", "get"],
+            )
+            | ("POST", ["images", "load"]) => self.everything = true,
             ("POST", ["containers", "create"]) => {
                 self.containers.extend(asked("name").map(str::to_owned));
                 let binds = body["HostConfig"]["Binds"].as_array().into_iter().flatten();
@@ -63,17 +68,17 @@ impl Needs {
                 self.images_used.extend(image.filter(|image| IMAGES.contains(&image.as_str())));
             }
             ("POST", ["volumes", "create"]) => {
-                self.volumes.extend(body["Name"].as_str().map(str::to_owned))
+                self.volumes.extend(body["Name"].as_str().map(str::to_owned));
             }
             ("POST", ["networks", "create"]) => {
-                self.networks.extend(body["Name"].as_str().map(str::to_owned))
+                self.networks.extend(body["Name"].as_str().map(str::to_owned));
             }
             ("POST", ["images", "create"]) => {
                 let image = asked("repo").map(|repo| with_tag(repo, asked("tag")));
                 self.images.extend(image);
             }
             ("POST", ["commit"]) => {
-                self.images.extend(asked("repo").map(|repo| with_tag(repo, asked("tag"))))
+                self.images.extend(asked("repo").map(|repo| with_tag(repo, asked("tag"))));
             }
             ("POST", ["build"]) => {
                 let tags = query.iter().filter(|(name, _)| name == "t");

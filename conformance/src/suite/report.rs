@@ -89,7 +89,7 @@ fn escaped(text: &str) -> String {
             '"' => out.push_str("&quot;"),
             // XML 1.0 has no way to write these.
             control if control.is_control() && !matches!(control, '\n' | '\t') => {
-                out.push('\u{fffd}')
+                out.push('\u{fffd}');
             }
             other => out.push(other),
         }

@@ -1,6 +1,7 @@
 //! An engine that answers one thing otherwise is found out.
 
 use libswarm_conformance::play::{Limits, is_free, is_same_text, play, route};
+use libswarm_conformance::random::Random;
 use libswarm_conformance::session::{Session, Side, What};
 use libswarm_conformance::target::Mirror;
 use libswarm_conformance::wire::{self, Exchange, Form, Message};
@@ -8,23 +9,6 @@ use serde_json::Value;
 
 use crate::leaves::leaves;
 use crate::sessions;
-
-/// SplitMix64.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        usize::try_from((mixed ^ (mixed >> 31)) % bound.max(1) as u64).unwrap()
-    }
-
-    fn pick<'a, T>(&mut self, from: &'a [T]) -> Option<&'a T> {
-        from.get(self.below(from.len()))
-    }
-}
 
 /// A recording in which the engine's bytes can be changed where they stand.
 struct Changed {
@@ -68,14 +52,14 @@ impl Changed {
 /// One random change of what the engine says, and what it was. None if that place has nothing to change.
 fn change(session: &Session, random: &mut Random) -> Option<(Session, String)> {
     let conns: Vec<u32> = session.connections().collect();
-    let conn = *random.pick(&conns)?;
+    let conn = random.pick(&conns);
     let mut changed = Changed::new(session, conn);
     let answered: Vec<(String, Message)> = changed
         .exchanges
         .iter()
         .filter_map(|exchange| Some((route(&exchange.request), exchange.response.clone()?)))
         .collect();
-    let (route, answer) = random.pick(&answered)?.clone();
+    let (route, answer) = answered.get(random.below(answered.len()))?.clone();
     match random.below(5) {
         0 => {
             let at = answer.span.start + "HTTP/1.1 ".len();
@@ -101,7 +85,7 @@ fn change(session: &Session, random: &mut Random) -> Option<(Session, String)> {
                 .iter()
                 .filter(|(name, _)| names.contains(&name.to_lowercase().as_str()))
                 .collect();
-            let (name, value) = *random.pick(&there)?;
+            let (name, value) = *there.get(random.below(there.len()))?;
             let line = format!("\r\n{name}: {value}\r\n");
             let head = &changed.engine[answer.span.start..answer.head_end];
             let at = answer.span.start
@@ -120,7 +104,7 @@ fn change(session: &Session, random: &mut Random) -> Option<(Session, String)> {
             {
                 return None;
             }
-            let (path, place) = random.pick(&all)?.clone();
+            let (path, place) = all.get(random.below(all.len()))?.clone();
             let old = answer.body[place.clone()].to_vec();
             let mut new = old.clone();
             match old[0] {
@@ -154,7 +138,7 @@ fn change(session: &Session, random: &mut Random) -> Option<(Session, String)> {
         }
         _ => {
             if let Some(frames) = wire::frames(&answer.body) {
-                let frame = random.pick(&frames)?.clone();
+                let frame = frames[random.below(frames.len())].clone();
                 let (at, byte) = if random.below(3) == 0 || frame.data.is_empty() {
                     (frame.data.start - 8, 3 - answer.body[frame.data.start - 8].clamp(1, 2))
                 } else {
@@ -202,7 +186,7 @@ fn noticed(session: &Session, engine: &Session) -> bool {
 #[test]
 fn random_changes_are_noticed() {
     let sessions: Vec<(String, Session)> = sessions().into_iter().collect();
-    let mut random = Random(2026);
+    let mut random = Random::new(2026);
     let (mut made, mut missed) = (0, Vec::new());
     while made < 1_000 {
         let (name, session) = &sessions[random.below(sessions.len())];
