@@ -95,6 +95,8 @@ pub const PLACES: &[Place] = &[
     place("* /networks", "", How::Order, MAP),
     place("*/changes", "", How::Order, MAP),
     place("* /images/json", "", How::Order, "images of one second have no order"),
+    place("GET /system/df", "Images", How::Order, MAP),
+    place("GET /system/df", "Volumes", How::Order, MAP),
     place("*/prune", "ContainersDeleted", How::Order, MAP),
     place("*/prune", "VolumesDeleted", How::Order, MAP),
     place("*/prune", "NetworksDeleted", How::Order, MAP),

@@ -85,7 +85,8 @@ impl Script {
 }
 
 impl Known {
-    /// A request line whose times of day are the target's.
+    /// A request line whose times of day are the target's. A second more to each side is for what the two clocks' seconds
+    /// cut off.
     fn later(&self, line: &str) -> String {
         let mut out = String::new();
         for (nth, part) in line.split_inclusive(['?', '&']).enumerate() {
@@ -95,8 +96,9 @@ impl Known {
             match time {
                 Some(time) if nth > 0 && digits == 10 => {
                     let seconds = time[..digits].parse().unwrap_or(0_i64);
+                    let more = if part.starts_with("since") { -1 } else { 1 };
                     out.push_str(&part[..6]);
-                    out.push_str(&(seconds + self.later).to_string());
+                    out.push_str(&(seconds + self.later + more).to_string());
                     out.push_str(&time[digits..]);
                 }
                 _ => out.push_str(part),
@@ -233,7 +235,7 @@ mod tests {
         let sent = script(text, false).render(0..text.len(), &known);
         assert_eq!(
             String::from_utf8(sent).unwrap(),
-            "GET /events?since=1795323092&until=1795323094.5&x=1795322994 HTTP/1.1\r\n\r\n\
+            "GET /events?since=1795323091&until=1795323095.5&x=1795322994 HTTP/1.1\r\n\r\n\
              POST /load HTTP/1.1\r\nContent-Length: 5\r\n\r\nnewerPOST /load HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n\
              5\r\nnewer\r\n0\r\n\r\n"
         );

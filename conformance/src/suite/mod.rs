@@ -177,7 +177,7 @@ fn one(engine: &Engine, session: &Session, imported: &[String], options: &Option
     }
     if needs.looks_back {
         // Not into the second in which the one before was cleaned up.
-        std::thread::sleep(Duration::from_millis(1100));
+        std::thread::sleep(Duration::from_millis(2200));
     }
     let mut target = Sockets::new(engine.remote.clone(), options.step);
     let limits = Limits { step: options.step, label: true, ..Limits::default() };
