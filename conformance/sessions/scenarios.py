@@ -225,7 +225,7 @@ DOCKER_PY = {
     "networks": P + "n = c.networks.create('n1', labels={'a': 'b'})\nprint(c.networks.list(names=['n1']))\nx = c.containers.create('busybox', network_mode='none')\nn.reload(); n.remove()",
     "volumes": P + "v = c.volumes.create('v1', labels={'a': 'b'})\nprint(c.volumes.list(), v.attrs)\nv.remove()",
     "prune": P + "c.containers.create('busybox')\nprint(c.containers.prune(), c.images.prune(), c.networks.prune(), c.volumes.prune())",
-    "events": P + "c.volumes.create('v1')\nimport time\nfor e in c.events(since=int(time.time()) - 2, until=int(time.time()), decode=True): print(e['Action'])",
+    "events": P + "import time\nstart = int(time.time())\nc.volumes.create('v1')\nfor e in c.events(since=start, until=start + 1, filters={'volume': 'v1'}, decode=True): print(e['Action'])",
     "events-closed": P + "s = c.events(decode=True)\nc.volumes.create('v1')\nprint(next(s)['Action'])\ns.close()",
     "errors": E + "for f in (c.containers.get, c.images.get, c.networks.get, c.volumes.get): fails(f, 'nosuch')\nfails(c.images.remove, 'nosuch')\nfails(c.api.kill, 'nosuch')",
     "conflicts": E + "x = c.containers.create('busybox', 'true', name='c1')\nfails(c.containers.create, 'busybox', name='c1')\nfails(x.kill)\nfails(x.pause)\nfails(x.exec_run, 'true')\nfails(c.images.remove, 'busybox')",
