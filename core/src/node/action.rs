@@ -20,6 +20,8 @@ pub enum Input<'a> {
     Done(ConnId),
     /// The connection broke: a read or a write failed, or the peer is gone in both directions. [`Action::Close`] follows.
     Broken(ConnId),
+    /// As [`Input::Broken`], and it is known why: where that is a server's connection, its client is told.
+    Failed(ConnId, &'a str),
     /// A connection that [`Action::Connect`] asked for is open.
     Connected(ConnId),
     /// A connection that [`Action::Connect`] asked for cannot be had, for this reason. Nothing more is to be reported of it.

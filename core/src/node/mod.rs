@@ -205,7 +205,12 @@ impl Node {
             ),
             Input::PeerShutdown(id) => self.route(id, Conn::peer_shutdown, Conn::upstream_ended),
             Input::Done(id) => self.route(id, Conn::done, Conn::upstream_done),
-            Input::Broken(id) => self.route(id, Conn::broken, Conn::upstream_broken),
+            Input::Broken(id) => self.route(id, Conn::broken, |conn, env| {
+                conn.upstream_broken(env, "the connection broke");
+            }),
+            Input::Failed(id, reason) => {
+                self.route(id, Conn::broken, |conn, env| conn.upstream_broken(env, reason));
+            }
             Input::Connected(id) => self.route(id, |_, _| {}, Conn::upstream_connected),
             Input::ConnectFailed(id, reason) => {
                 self.route(id, |_, _| {}, |conn, env| conn.upstream_failed(env, reason));

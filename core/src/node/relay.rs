@@ -104,9 +104,9 @@ impl Conn {
         self.progress(env);
     }
 
-    pub(super) fn upstream_broken(&mut self, env: &mut Env<'_>) {
+    pub(super) fn upstream_broken(&mut self, env: &mut Env<'_>, how: &str) {
         self.relay_unread(env);
-        self.lost(env, "the connection broke");
+        self.lost(env, how);
         self.progress(env);
     }
 
