@@ -7,6 +7,22 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 
 use crate::ssh::Ssh;
+use crate::tls::Session;
+
+/// A connection as a runtime gets it: its stream, and the TLS that is spoken over it.
+#[derive(Debug)]
+pub struct Transport {
+    /// What carries the bytes.
+    pub stream: Stream,
+    /// Without one, they are what the node sees.
+    pub tls: Option<Box<Session>>,
+}
+
+impl From<Stream> for Transport {
+    fn from(stream: Stream) -> Self {
+        Self { stream, tls: None }
+    }
+}
 
 /// A connected stream. It is read and written through a shared reference, too, so that one thread may read while another
 /// writes.
