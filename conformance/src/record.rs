@@ -15,7 +15,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use libswarm::address::{Address, Remote};
-use libswarm_host::Stream;
+use libswarm_host::{Certificates, Stream, Transport};
 use rustix::event::{PollFd, PollFlags};
 
 use crate::session::{Event, Session, Side, What};
@@ -164,6 +164,15 @@ impl Log {
     }
 }
 
+fn engine(upstream: &Remote) -> io::Result<Stream> {
+    match libswarm_host::connect(upstream, &Certificates::default())? {
+        Transport { stream, tls: None } => Ok(stream),
+        Transport { tls: Some(_), .. } => Err(io::Error::other(
+            "a connection with TLS is not recorded: record before swarmd, which forwards with TLS",
+        )),
+    }
+}
+
 /// A client's connection and the engine's.
 struct Pair {
     number: u32,
@@ -185,7 +194,7 @@ fn open(shared: &Arc<Shared>, client: Stream) {
     };
     let shared = Arc::clone(shared);
     thread::spawn(move || {
-        match libswarm_host::connect(&shared.upstream) {
+        match engine(&shared.upstream) {
             Ok(engine) => {
                 let ended = [AtomicBool::new(false), AtomicBool::new(false)];
                 let pair = Pair { number, client, engine, ended, closed: AtomicBool::new(false) };

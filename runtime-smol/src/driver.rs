@@ -13,9 +13,10 @@ use libswarm::address::Remote;
 use libswarm::node::{Action, Input};
 use libswarm::{ConnId, Instant, Node};
 use libswarm_host::{
-    Certificates, Clock, Listener, Server, Stopped, Transport, Wake, concerns_one_connection,
-    connect_now, print_log,
+    Certificates, Clock, Listener, Obituary, Server, Stopped, Transport, Wake,
+    concerns_one_connection, connect_now, print_log,
 };
+use log::Level;
 use rustix::event::epoll::EventFlags;
 
 use crate::epoll::{BATCH, Epoll, Events, yield_now};
@@ -272,6 +273,9 @@ impl Driver {
                 self.watch_room(id);
             }
             Ok(Some([])) => {
+                if let Some(obituary) = socket.stream.obituary() {
+                    return self.read_obituary(id, obituary);
+                }
                 socket.granted = false;
                 socket.eof = true;
                 let gone = socket.hung_up;
@@ -293,6 +297,22 @@ impl Driver {
         }
     }
 
+    /// Learns why a connection has ended, on a thread, because that takes a moment.
+    fn read_obituary(&mut self, id: ConnId, obituary: Obituary) {
+        if let Some(socket) = find(&mut self.sockets, id) {
+            socket.granted = false;
+        }
+        let (told, wake) = (self.told.0.clone(), Arc::clone(&self.wake));
+        let reading = move || {
+            // The driver is gone only if nobody wants to know any more.
+            let _ = told.send(Told::Failed(id, obituary.read()));
+            wake.call();
+        };
+        if thread::Builder::new().spawn(reading).is_err() {
+            self.handle(Input::Broken(id));
+        }
+    }
+
     /// Has epoll tell of room for what a connection could not send.
     fn watch_room(&mut self, id: ConnId) {
         if let Some(socket) = find(&mut self.sockets, id)
@@ -307,10 +327,13 @@ impl Driver {
     }
 
     fn failed(&mut self, id: ConnId, error: &io::Error) {
-        if let Some(socket) = find(&mut self.sockets, id)
-            && socket.tls.is_some()
-        {
-            log::info!("{}: {error}", socket.stream.peer());
+        let Some(socket) = find(&mut self.sockets, id) else { return };
+        if let Some(obituary) = socket.stream.obituary() {
+            return self.read_obituary(id, obituary);
+        }
+        if socket.tls.is_some() {
+            let level = if socket.is_handshaking() { Level::Info } else { Level::Debug };
+            log::log!(level, "{}: {error}", socket.stream.peer());
         }
         self.handle(Input::Failed(id, &error.to_string()));
     }
@@ -380,7 +403,13 @@ impl Driver {
                     Err(_) => Input::Broken(id),
                 }
             }
-            Err(_) => Input::Broken(id),
+            Err(error) => {
+                let Some(socket) = find(&mut self.sockets, id) else { return };
+                if let Some(obituary) = socket.stream.obituary() {
+                    return self.read_obituary(id, obituary);
+                }
+                return self.node.handle(self.now, Input::Failed(id, &error.to_string()));
+            }
         };
         self.node.handle(self.now, input);
     }

@@ -10,7 +10,7 @@ use std::thread::{self, Thread};
 use libswarm::ConnId;
 use libswarm::address::Remote;
 use libswarm::node::{CloseReason, Input};
-use libswarm_host::{Session, Stream, Transport};
+use libswarm_host::{Obituary, Session, Stream, Transport};
 use rustix::event::{PollFd, PollFlags};
 use rustix::net::SendFlags;
 
@@ -109,6 +109,9 @@ impl Connection {
             match (&self.stream).read(&mut buffer) {
                 Ok(0) => {
                     drop(buffer);
+                    if let Some(obituary) = self.stream.obituary() {
+                        return shared.handle(Input::Failed(self.id, &obituary.read()), self);
+                    }
                     shared.handle(Input::PeerShutdown(self.id), self);
                     self.wait_for_the_end(shared);
                     return;
@@ -120,7 +123,9 @@ impl Connection {
                     self.granted.store(true, Ordering::Release);
                 }
                 Err(error) => {
-                    return shared.handle(Input::Failed(self.id, &error.to_string()), self);
+                    let reason =
+                        self.stream.obituary().map_or_else(|| error.to_string(), Obituary::read);
+                    return shared.handle(Input::Failed(self.id, &reason), self);
                 }
             }
         }
@@ -212,6 +217,8 @@ impl Connection {
                 Err(rustix::io::Errno::AGAIN) => {
                     return self.write_elsewhere(shared, bytes[written..].to_vec());
                 }
+                // A read tells of its end, and why.
+                Err(_) if self.stream.obituary().is_some() => return None,
                 Err(_) => return Some(Input::Broken(self.id)),
             }
         }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use libswarm::node::Input;
 use libswarm_host::{Input as Half, Session};
+use log::Level;
 use rustix::event::{PollFd, PollFlags, Timespec};
 
 use crate::connection::{Connection, lock};
@@ -32,9 +33,11 @@ impl Connection {
                 }
                 Ok(()) => shared.handle(Input::Received(self.id, &plain), self),
                 Err(error) => {
-                    if !self.is_closed() {
-                        log::info!("{}: {error}", self.stream().peer());
-                    }
+                    let level = match lock(tls).is_handshaking() {
+                        true if !self.is_closed() => Level::Info,
+                        _ => Level::Debug,
+                    };
+                    log::log!(level, "{}: {error}", self.stream().peer());
                     return shared.handle(Input::Failed(self.id, &error.to_string()), self);
                 }
             }

@@ -157,7 +157,7 @@ fn command(runtime: &str, registry: &Registry) -> Command {
                 .short('G')
                 .long("group")
                 .value_name("GROUP")
-                .help("Give unix sockets to this group, of which the name or the number is given"),
+                .help("Give unix sockets to this group (its name or number)"),
         )
         .args(tls_args())
         .group(ArgGroup::new("encrypted").args(["tls", "tlsverify"]).multiple(true))
@@ -183,9 +183,7 @@ fn command(runtime: &str, registry: &Registry) -> Command {
             Arg::new("log-format")
                 .long("log-format")
                 .value_name("FORMAT")
-                .help(
-                    "How to log: text, or json, an object a line as dockerd has it [default: text]",
-                )
+                .help("How to log: text, or json as dockerd has it [default: text]")
                 .hide_possible_values(true)
                 .value_parser(
                     PossibleValuesParser::new(["text", "json"])
@@ -210,12 +208,9 @@ fn tls_args() -> [Arg; 5] {
     };
     [
         flag("tls", "Speak TLS on tcp addresses, with any client; see TLS"),
-        flag("tlsverify", "Speak TLS there, only with clients whose certificate the CA has signed"),
-        file(
-            "tlscacert",
-            "Trust clients' certificates signed by this CA [default: ~/.docker/ca.pem]",
-        ),
-        file("tlscert", "Show this certificate to clients [default: ~/.docker/cert.pem]"),
+        flag("tlsverify", "Speak TLS there, only with clients that the CA has signed for"),
+        file("tlscacert", "The CA of clients' certificates [default: ~/.docker/ca.pem]"),
+        file("tlscert", "The daemon's certificate [default: ~/.docker/cert.pem]"),
         file("tlskey", "The key of that certificate [default: ~/.docker/key.pem]"),
     ]
 }
@@ -315,6 +310,9 @@ mod tests {
             show_secrets: false,
             shutdown_timeout: Duration::from_millis(1500),
             log_level: LevelFilter::Warn,
+            log_format: Format::Text,
+            group: None,
+            tls: None,
             routes: false,
         };
         for line in [
@@ -351,6 +349,23 @@ mod tests {
     }
 
     #[test]
+    fn tls_is_asked_for_as_of_dockerd() {
+        let tls = |line: &str| parse(&line.split(' ').collect::<Vec<_>>()).map(|o| o.tls);
+        let file = |name: &str| Some(name.to_owned());
+        assert_eq!(tls("tcp://h:1").unwrap(), None);
+        assert_eq!(tls("--tls").unwrap(), Some(Tls::default()));
+        let verified = Tls { verify: true, ..Tls::default() };
+        assert_eq!(tls("--tlsverify").unwrap(), Some(verified.clone()));
+        assert_eq!(tls("--tls --tlsverify").unwrap(), Some(verified.clone()));
+        let whole = Tls { ca: file("a"), cert: file("c"), key: file("k"), ..verified };
+        let line = "--tlscacert a --tlsverify --tlscert=c --tlskey k";
+        assert_eq!(tls(line).unwrap(), Some(whole));
+        let error = tls("--tlscert c").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::MissingRequiredArgument);
+        assert!(error.to_string().contains("--tlsverify"), "{error}");
+    }
+
+    #[test]
     fn secrets_are_shown_by_debug_backends() {
         let options = parse(&[
             "--backend",
@@ -378,6 +393,7 @@ mod tests {
             (&["--shutdown-timeout", "10x"], ErrorKind::ValueValidation, "write 10s, 500ms"),
             (&["--shutdown-timeout="], ErrorKind::ValueValidation, "<DURATION>"),
             (&["--log-level", "loud"], ErrorKind::InvalidValue, "error, warn, info, debug"),
+            (&["--log-format", "xml"], ErrorKind::InvalidValue, "text, json"),
             (&["--backends", "x"], ErrorKind::UnknownArgument, "--backend"),
         ] {
             let error = parse(args).unwrap_err();
@@ -396,10 +412,14 @@ mod tests {
             for wanted in [
                 "Usage: swarmd [OPTIONS] [ADDRESS]...",
                 "\nAddresses:\n",
-                "\n  Without an address: tcp://localhost:4242\n",
+                "\n  Without an address: tcp://localhost:4242; with TLS tcp://localhost:2376\n",
                 "\nBackends:\n  debug [WORD...]\n      Answers from memory",
                 "\n  simulator [WORD...]\n",
                 "[default: 10s]",
+                "\nTLS:\n",
+                "--tlscacert <FILE>",
+                "-G, --group <GROUP>",
+                "--log-format <FORMAT>",
             ] {
                 assert!(help.contains(wanted), "{wanted:?} is not in\n{help}");
             }

@@ -43,7 +43,7 @@ pub use daemon::daemon;
 pub use listen::{InheritError, ListenError, Listener, concerns_one_connection, listen};
 pub use logging::print_log;
 pub use server::{BuildError, Server, ServerBuilder};
-pub use ssh::Ssh;
+pub use ssh::{Obituary, Ssh};
 pub use stop::{Stopped, Stopper, stopper};
 pub use stream::{Peer, Stream, Transport};
 pub use tls::{Certificates, Input, Session, TlsError};

@@ -299,7 +299,7 @@ mod tests {
         let path = room.stale("a.sock");
         let listener = listen(&path).unwrap();
         UnixStream::connect(&path).unwrap();
-        listener.accept().unwrap().stream;
+        listener.accept().unwrap();
         assert_eq!(mode(&path), MODE);
     }
 
@@ -437,7 +437,7 @@ mod tests {
             if cfg!(target_os = "linux") {
                 assert_eq!(mode(&bound), MODE & !umask, "from the moment it exists");
             }
-            let (_listener, _file) = super::open(socket, bound.clone()).unwrap();
+            let (_listener, _file) = super::open(socket, bound.clone(), None).unwrap();
             assert_eq!(mode(&bound), MODE);
             let path = room.path("a.sock");
             let _listener = listen(&path).unwrap();

@@ -130,7 +130,7 @@ fn server(wanted: &Tls) -> Result<Arc<ServerConfig>, TlsError> {
     server_from(&Files::new(wanted), wanted.verify)
 }
 
-fn server_from(files: &Files<'_>, verify: bool) -> Result<Arc<ServerConfig>, TlsError> {
+pub(super) fn server_from(files: &Files<'_>, verify: bool) -> Result<Arc<ServerConfig>, TlsError> {
     let provider = provider();
     let (chain, key) = files.identity(&provider)?;
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
@@ -156,7 +156,7 @@ fn client(wanted: &Tls) -> Result<Arc<ClientConfig>, TlsError> {
     client_from(&Files::new(wanted), wanted.verify)
 }
 
-fn client_from(files: &Files<'_>, verify: bool) -> Result<Arc<ClientConfig>, TlsError> {
+pub(super) fn client_from(files: &Files<'_>, verify: bool) -> Result<Arc<ClientConfig>, TlsError> {
     let provider = provider();
     let identity = files.identity_if_any(&provider)?;
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))

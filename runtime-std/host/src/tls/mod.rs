@@ -13,3 +13,6 @@ pub use certificates::Certificates;
 pub(crate) use certificates::Frontend;
 pub use error::TlsError;
 pub use session::{Input, Session};
+
+#[cfg(test)]
+mod tests;

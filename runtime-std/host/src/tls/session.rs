@@ -86,7 +86,16 @@ impl Session {
         if self.first.len() < FIRST {
             let missing = cipher.len().min(FIRST - self.first.len());
             self.first.extend_from_slice(&cipher[..missing]);
+            cipher = &cipher[missing..];
+            if self.first.len() < FIRST {
+                return;
+            }
+            self.decrypt(&self.first.clone(), plain);
         }
+        self.decrypt(cipher, plain);
+    }
+
+    fn decrypt(&mut self, mut cipher: &[u8], plain: &mut Vec<u8>) {
         while self.input == Input::Open && !cipher.is_empty() {
             let received = match self.tls.read_tls(&mut cipher) {
                 Ok(_) => self.tls.process_new_packets().map_err(|error| error.to_string()),
