@@ -23,6 +23,9 @@ use crate::session::{Event, Session, Side, What};
 /// Connections that a command leaves open when it ends have this long to end, too.
 const LINGER: Duration = Duration::from_secs(2);
 
+/// An engine that takes longer to be connected to is not there.
+const CONNECT: Duration = Duration::from_secs(30);
+
 /// Listens for clients, connects each to the engine, and writes all down.
 #[derive(Debug)]
 pub struct Recorder {
@@ -165,7 +168,7 @@ impl Log {
 }
 
 fn engine(upstream: &Remote) -> io::Result<Stream> {
-    match libswarm_host::connect(upstream, &Certificates::default())? {
+    match libswarm_host::connect(upstream, &Certificates::default(), CONNECT)? {
         Transport { stream, tls: None } => Ok(stream),
         Transport { tls: Some(_), .. } => Err(io::Error::other(
             "a connection with TLS is not recorded: record before swarmd, which forwards with TLS",

@@ -364,7 +364,7 @@ impl Driver {
                     let written = socket.write(&self.out);
                     self.written(conn, written);
                 }
-                Action::Connect { conn, to } => self.connect(conn, to),
+                Action::Connect { conn, to, within } => self.connect(conn, to, within),
                 Action::Shutdown(id) => {
                     let Some(socket) = find(&mut self.sockets, id) else { continue };
                     let written = socket.shut_down();
@@ -441,7 +441,7 @@ impl Driver {
     }
 
     /// Opens a connection to another server: at once where that is possible, else on a thread.
-    fn connect(&mut self, id: ConnId, to: Remote) {
+    fn connect(&mut self, id: ConnId, to: Remote, within: Duration) {
         self.opening.insert(id);
         if let Some(opened) = connect_now(&to) {
             return self.connected(id, opened);
@@ -451,7 +451,7 @@ impl Driver {
         let thread = thread::Builder::new().name(format!("connect {to}"));
         let connecting = move || {
             // The driver is gone only if nobody wants the connection any more.
-            let _ = told.send(Told::Opened(id, libswarm_host::connect(&to, &certificates)));
+            let _ = told.send(Told::Opened(id, libswarm_host::connect(&to, &certificates, within)));
             wake.call();
         };
         if let Err(error) = thread.spawn(connecting) {

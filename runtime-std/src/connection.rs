@@ -6,6 +6,7 @@ use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, Thread};
+use std::time::Duration;
 
 use libswarm::ConnId;
 use libswarm::address::Remote;
@@ -63,10 +64,10 @@ pub(crate) fn open(shared: &Arc<Shared>, transport: Transport) {
 }
 
 /// Opens a connection to another server, on the thread that is to read from it.
-pub(crate) fn connect(shared: &Arc<Shared>, id: ConnId, to: Remote) {
+pub(crate) fn connect(shared: &Arc<Shared>, id: ConnId, to: Remote, within: Duration) {
     let reader = {
         let shared = Arc::clone(shared);
-        move || match libswarm_host::connect(&to, &shared.certificates) {
+        move || match libswarm_host::connect(&to, &shared.certificates, within) {
             Ok(transport) => {
                 let connection = Arc::new(Connection::new(id, transport));
                 if shared.opened(&connection) {

@@ -171,9 +171,9 @@ impl Shared {
                             done.extend(connection.write(self, bytes));
                         }
                     }
-                    Action::Connect { conn, to } => {
+                    Action::Connect { conn, to, within } => {
                         self.opening().insert(conn);
-                        connection::connect(self, conn, to);
+                        connection::connect(self, conn, to, within);
                     }
                     Action::Shutdown(id) => {
                         if let Some(connection) = self.find(id, own) {

@@ -1,6 +1,7 @@
 //! What a runtime tells a node, and what a node asks of a runtime.
 
 use core::fmt;
+use core::time::Duration;
 
 use crate::address::Remote;
 use crate::http1;
@@ -53,6 +54,8 @@ pub enum Action {
         conn: ConnId,
         /// Where to.
         to: Remote,
+        /// The node waits no longer than this, and nobody else needs to.
+        within: Duration,
     },
     /// Shut the sending side down, then report [`Input::Done`].
     Shutdown(ConnId),

@@ -389,7 +389,8 @@ impl Node {
             let limits = self.config.limits.clone();
             let id = ConnId(self.conns.insert(Slot::Serving(client)));
             let to = upstream.address.clone();
-            self.actions.push_back(Action::Connect { conn: id, to });
+            let within = upstream.connect_timeout;
+            self.actions.push_back(Action::Connect { conn: id, to, within });
             Box::new(Link::new(id, upstream, limits))
         });
         self.with(client, |conn, env| conn.attach(env, link));

@@ -203,7 +203,7 @@ impl World {
                         assert_eq!(peer.closed.replace(why), None, "closed twice");
                     }
                 }
-                Action::Connect { conn, to } => self.connects.push((conn, to.to_string())),
+                Action::Connect { conn, to, .. } => self.connects.push((conn, to.to_string())),
                 Action::Log(log) => self.logs.push(log),
                 other => panic!("{other:?}"),
             }

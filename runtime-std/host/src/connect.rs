@@ -3,6 +3,7 @@
 use std::io::{self, Read};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::os::unix::net::UnixStream;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use libswarm::address::{Address, Remote};
@@ -13,42 +14,73 @@ use crate::ssh;
 use crate::stream::{Stream, Transport};
 use crate::tls::{Certificates, Input, Session};
 
-/// The node gives up earlier; this only ends the thread that waits.
-const LONGEST: Duration = Duration::from_secs(120);
+/// How long to wait before a unix socket whose backlog is full is tried again.
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// What a read in a handshake may give: a whole record.
 const READ: usize = 20 * 1024;
 
-/// Connects, and waits until that has worked or failed. All addresses of a name are tried. A connection with TLS is there when
-/// both sides have agreed.
+/// Connects, and waits until that has worked or failed, or `within` has passed. All addresses of a name are tried. A connection
+/// with TLS is there when both sides have agreed.
 ///
 /// # Errors
 ///
-/// The name is unknown, nobody listens there, the other side is not to be trusted, or there is no ssh command.
-pub fn connect(to: &Remote, certificates: &Certificates) -> io::Result<Transport> {
+/// The name is unknown, nobody listens there, the other side is not to be trusted, there is no ssh command, or it takes too
+/// long.
+pub fn connect(
+    to: &Remote,
+    certificates: &Certificates,
+    within: Duration,
+) -> io::Result<Transport> {
+    let now = Instant::now();
+    // One that is too long to be reckoned with is as good as none.
+    let deadline = now.checked_add(within.saturating_add(GRACE)).unwrap_or(now + LONGEST);
     match to {
-        Remote::Socket(Address::Unix { path }) => {
-            Ok(Stream::from(UnixStream::connect(path)?).into())
+        Remote::Socket(Address::Unix { .. }) => loop {
+            match connect_now(to) {
+                Some(connected) => {
+                    let transport = connected?;
+                    transport.stream.set_nonblocking(false)?;
+                    return Ok(transport);
+                }
+                None => thread::sleep(left(deadline)?.min(PAUSE)),
+            }
+        },
+        Remote::Socket(Address::Tcp { host, port }) => {
+            Ok(Stream::from(tcp(host, *port, deadline)?).into())
         }
-        Remote::Socket(Address::Tcp { host, port }) => Ok(Stream::from(tcp(host, *port)?).into()),
         Remote::Tls { host, port, tls } => {
             let host = if host.is_empty() { "localhost" } else { host };
             let mut session = certificates.session_to(host, tls)?;
-            let stream = tcp(host, *port)?;
-            shake_hands(&stream, &mut session)?;
+            let stream = tcp(host, *port, deadline)?;
+            shake_hands(&stream, &mut session, deadline)?;
             Ok(Transport { stream: stream.into(), tls: Some(Box::new(session)) })
         }
         Remote::Ssh { user, host, port } => {
-            Ok(Stream::Ssh(ssh::connect(user.as_deref(), host, *port)?).into())
+            Ok(Stream::Ssh(ssh::connect(user.as_deref(), host, *port, deadline)?).into())
         }
     }
 }
 
-fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
+/// The node gives up first, and says so; this only ends the thread that waits.
+const GRACE: Duration = Duration::from_secs(1);
+
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What is left of the time.
+pub(crate) fn left(deadline: Instant) -> io::Result<Duration> {
+    let left = deadline.saturating_duration_since(Instant::now());
+    if left.is_zero() {
+        return Err(io::Error::new(io::ErrorKind::TimedOut, "it takes too long"));
+    }
+    Ok(left)
+}
+
+fn tcp(host: &str, port: u16, deadline: Instant) -> io::Result<TcpStream> {
     let host = if host.is_empty() { "localhost" } else { host };
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in (host, port).to_socket_addrs()? {
-        match TcpStream::connect_timeout(&address, LONGEST) {
+        match TcpStream::connect_timeout(&address, left(deadline)?) {
             Ok(stream) => {
                 stream.set_nodelay(true)?;
                 return Ok(stream);
@@ -59,17 +91,10 @@ fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
     Err(last)
 }
 
-fn shake_hands(mut stream: &TcpStream, session: &mut Session) -> io::Result<()> {
-    let deadline = Instant::now() + LONGEST;
+fn shake_hands(mut stream: &TcpStream, session: &mut Session, deadline: Instant) -> io::Result<()> {
     let (mut cipher, mut plain) = (vec![0; READ], Vec::new());
     loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(io::Error::new(
-                io::ErrorKind::TimedOut,
-                "the TLS handshake takes too long",
-            ));
-        }
+        let left = left(deadline)?;
         stream.set_read_timeout(Some(left))?;
         stream.set_write_timeout(Some(left))?;
         let sent = session.flush(&mut stream);

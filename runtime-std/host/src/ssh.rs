@@ -9,6 +9,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::connect::left;
+
 /// A connection whose other end is an ssh command, which runs `docker system dial-stdio` on another host. The command
 /// ends with it.
 #[derive(Debug)]
@@ -89,13 +91,17 @@ static FREED: Condvar = Condvar::new();
 
 impl Handshake {
     /// Waits for a place.
-    fn begin() -> Self {
+    fn begin(deadline: Instant) -> io::Result<Self> {
         let held = lock(&HELD);
-        let mut held = FREED
-            .wait_while(held, |held| *held >= HANDSHAKES)
+        let (mut held, waited) = FREED
+            .wait_timeout_while(held, left(deadline)?, |held| *held >= HANDSHAKES)
             .unwrap_or_else(PoisonError::into_inner);
+        if waited.timed_out() {
+            let reason = format!("{HANDSHAKES} other handshakes of ssh take too long");
+            return Err(io::Error::new(io::ErrorKind::TimedOut, reason));
+        }
         *held += 1;
-        Self
+        Ok(Self)
     }
 }
 
@@ -116,8 +122,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// # Errors
 ///
 /// There is no ssh command. That the host cannot be reached shows by the connection's end.
-pub(crate) fn connect(user: Option<&str>, host: &str, port: Option<u16>) -> io::Result<Ssh> {
-    let handshake = Handshake::begin();
+pub(crate) fn connect(
+    user: Option<&str>,
+    host: &str,
+    port: Option<u16>,
+    deadline: Instant,
+) -> io::Result<Ssh> {
+    let handshake = Handshake::begin(deadline)?;
     let (near, far) = UnixStream::pair()?;
     let mut command = Command::new("ssh");
     if let Some(user) = user {
