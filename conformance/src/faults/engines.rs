@@ -2,6 +2,8 @@
 
 use std::io::Write;
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
 use super::bench::{Bench, Engine, Kind, each_kind, is_error, read_head};
 use crate::client::Client;
@@ -93,14 +95,13 @@ fn table(binary: &Path, going: Going) {
         }
         let script = |said: String| {
             move |mut connection: Client| {
-                while read_head(&mut connection) {
+                if read_head(&mut connection) {
                     let _ = connection.write_all(said.as_bytes());
                     if going == Going::Reset {
                         // What was said has to get there first.
-                        std::thread::sleep(std::time::Duration::from_millis(2));
-                        return connection.reset();
+                        thread::sleep(Duration::from_millis(2));
+                        connection.reset();
                     }
-                    return;
                 }
             }
         };

@@ -4,10 +4,8 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
-use std::thread;
-use std::time::Duration;
 
-use super::bench::is_error;
+use super::bench::{is_error, leaves_nothing};
 use crate::client::Client;
 use crate::daemon::{Daemon, Folder};
 
@@ -31,14 +29,7 @@ fn start(binary: &Path, folder: &Folder, script: &str) -> Daemon {
 }
 
 fn repeat(daemon: &Daemon, row: &str, ask: impl Fn(Client)) {
-    let connect = || Client::connect(&daemon.addresses[0]);
-    (0..10).for_each(|_| ask(connect()));
-    thread::sleep(Duration::from_millis(100));
-    let (held, memory) = (daemon.holds(), daemon.resident());
-    (0..100).for_each(|_| ask(connect()));
-    daemon.settles(held, row);
-    let grown = daemon.resident().saturating_sub(memory);
-    assert!(grown < 2048, "{row}: 100 of them leave {grown} KiB");
+    leaves_nothing(daemon, row, || ask(Client::connect(&daemon.addresses[0])));
 }
 
 /// It ends without a connection: 502, with what it said on stderr.

@@ -121,6 +121,11 @@ impl World {
         self.run();
     }
 
+    pub(crate) fn fail(&mut self, id: ConnId, reason: &str) {
+        self.node.handle(self.now, Input::Failed(id, reason));
+        self.run();
+    }
+
     pub(crate) fn pass(&mut self, time: Duration) {
         let end = self.now + time;
         while let Some(due) = self.node.poll_timeout().filter(|due| *due <= end) {
