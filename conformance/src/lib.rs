@@ -6,6 +6,7 @@
 //! - [`daemon`] starts a `swarmd` and looks at its command line, its sockets, its signals;
 //! - [`serving`] speaks HTTP to a running one as clients do that are slow, silent or many;
 //! - [`live`] points the docker command at one;
+//! - [`encryption`] speaks TLS with one, as docker's commands and others do;
 //! - [`faults`] puts one between clients and engines that break off;
 //! - [`forwarding`] puts one before a real [`engine`], and compares what clients see with what they see without it.
 //!
@@ -18,6 +19,7 @@
 mod cli;
 pub mod client;
 pub mod daemon;
+pub mod encryption;
 pub mod engine;
 pub mod faults;
 pub mod forwarding;

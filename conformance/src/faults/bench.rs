@@ -154,6 +154,11 @@ impl Engine {
     }
 }
 
+/// Where an engine with TLS listens that does with each connection what a script says, for as long as the tests run.
+pub(crate) fn tls_engine(keys: &Keys, script: impl Fn(Client) + Send + Sync + 'static) -> String {
+    Engine::start(Kind::Tls, Some(keys), script).address
+}
+
 type Accept = Box<dyn FnMut() -> Option<Client> + Send>;
 
 fn listen(kind: Kind, keys: Option<&Keys>, folder: &Folder) -> (String, Accept) {

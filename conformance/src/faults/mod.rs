@@ -14,6 +14,8 @@ pub use engines::{engine_killed, engine_resets, garbage};
 pub use ssh::{broken_ssh, ssh_breaks_off};
 pub use unreachable::{refused, silent_handshakes, unreachable, untrusted};
 
+pub(crate) use bench::tls_engine;
+
 /// Makes the tests of what breaks, for the binary at that path.
 #[macro_export]
 macro_rules! faults_tests {
