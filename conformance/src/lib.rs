@@ -14,7 +14,11 @@
 //!
 //! - [`session`] is the file that a recording is;
 //! - [`record`](mod@record) makes one, [`show`](mod@show) prints one, [`wire`] takes one apart;
-//! - [`replay`] plays one in memory.
+//! - [`replay`] plays one in memory through forward, with both of its sides;
+//! - [`play`] plays one against a [`target`]: an engine behind a socket, a node in memory;
+//! - [`suite`] plays the shipped ones, and reports.
+//!
+//! And without recordings, [`world`] plays thousands of small seeded worlds against a node.
 
 mod cli;
 pub mod client;
@@ -25,12 +29,17 @@ pub mod faults;
 pub mod forwarding;
 pub mod keys;
 pub mod live;
+pub mod play;
+pub mod random;
 pub mod record;
 pub mod replay;
 pub mod secured;
 pub mod serving;
 pub mod session;
 pub mod show;
+pub mod suite;
+pub mod target;
 pub mod wire;
+pub mod world;
 
 pub use cli::main;

@@ -34,36 +34,41 @@ docker rm -f c
 docker rm nosuch; echo $?
 ";
 
-fn outcome(docker: &Path, host: &str, folder: &Folder) -> String {
+fn outcome(docker: &Path, host: &str, certificates: Option<&str>, folder: &Folder) -> String {
     let docker_folder = docker.parent().expect("docker is in a folder").to_owned();
     let path = std::env::var_os("PATH").unwrap_or_default();
     let path =
         std::env::join_paths(std::iter::once(docker_folder).chain(std::env::split_paths(&path)));
-    let output = Command::new("timeout")
+    let mut command = Command::new("timeout");
+    command.env_remove("DOCKER_TLS_VERIFY");
+    if let Some(certificates) = certificates {
+        command.env("DOCKER_TLS_VERIFY", "1").env("DOCKER_CERT_PATH", certificates);
+    }
+    let output = command
         .args(["-k", "5", "120", "bash", "-o", "pipefail", "-c", SCRIPT])
         .env("PATH", path.expect("folders without colons"))
         .env("DOCKER_HOST", host)
         .env("DOCKER_CONFIG", folder.path())
         .env_remove("DOCKER_CONTEXT")
-        .env_remove("DOCKER_TLS_VERIFY")
         .stdin(Stdio::null())
         .output()
         .expect("bash runs");
     normal(&String::from_utf8_lossy(&output.stdout))
 }
 
-/// The script at the engine itself and through the daemon, with each docker command.
-fn same(engine: &Engine, daemon: &Daemon) {
+/// The script at the engine itself and through the daemon, with each docker command; with certificates if the daemon wants
+/// to see them.
+fn same(engine: &Engine, daemon: &Daemon, certificates: Option<&str>) {
     let folder = Folder::new();
     for docker in dockers() {
-        let expected = outcome(&docker, &engine.unix, &folder);
+        let expected = outcome(&docker, &engine.unix, None, &folder);
         assert!(expected.contains("hello\none\ntwo\n5000000\n"), "{expected}");
-        let got = outcome(&docker, &daemon.addresses[0], &folder);
+        let got = outcome(&docker, &daemon.addresses[0], certificates, &folder);
         assert_eq!(got, expected, "{}", docker.display());
     }
 }
 
-/// dockerd with TLS, which wants a certificate.
+/// dockerd with TLS, which wants a certificate, as the daemon before it does.
 ///
 /// # Panics
 ///
@@ -71,16 +76,18 @@ fn same(engine: &Engine, daemon: &Daemon) {
 pub fn tls(binary: &Path) {
     let Some(keys) = Keys::new() else { return };
     let Some(engine) = Engine::start_with(&keys.options("server")) else { return };
-    let with = |options: &str| {
-        let backend = format!("forward {options} {}", engine.tcp);
-        Daemon::start(binary, &["--backend", &backend, "tcp://127.0.0.1:0"], 1)
+    let with = |upstream: &str, frontend: &[String]| {
+        let backend = format!("forward {upstream} {}", engine.tcp);
+        let mut args: Vec<&str> = frontend.iter().map(String::as_str).collect();
+        args.extend(["--backend", &backend, "tcp://127.0.0.1:0"]);
+        Daemon::start(binary, &args, 1)
     };
-    let daemon = with(&keys.options("client").join(" "));
-    same(&engine, &daemon);
+    let daemon = with(&keys.options("client").join(" "), &keys.options("server"));
+    same(&engine, &daemon, Some(&keys.folder("client")));
     daemon.stop();
 
     // Without a certificate of its own it is not let in, and says what dockerd says.
-    let daemon = with(&format!("--tlsverify --tlscacert {}", keys.file("ca.pem")));
+    let daemon = with(&format!("--tlsverify --tlscacert {}", keys.file("ca.pem")), &[]);
     let (head, body) = Client::connect(&daemon.addresses[0]).get("/version");
     assert!(head.starts_with("HTTP/1.1 502 ") && body.contains("alert"), "{head}{body}");
     daemon.stop();
@@ -102,7 +109,7 @@ pub fn ssh(binary: &Path) {
     let mut command = Command::new(binary);
     command.args(["--backend", "forward ssh://engine", "tcp://127.0.0.1:0"]);
     let daemon = Daemon::start_command(command.env("PATH", sshd.path()), 1);
-    same(&engine, &daemon);
+    same(&engine, &daemon, None);
 
     // One that changes something goes over a connection of its own.
     let start = || {

@@ -4,9 +4,11 @@ use std::collections::VecDeque;
 
 use libswarm::node::CloseReason;
 
+use crate::random::Random;
+
 /// What a peer does next.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum Item {
+pub(crate) enum Item {
     /// It has taken what was written, or has seen the end.
     Done,
     Bytes(Vec<u8>),
@@ -15,20 +17,20 @@ pub(super) enum Item {
 }
 
 #[derive(Default)]
-pub(super) struct Peer {
-    pub(super) outbox: VecDeque<Item>,
-    pub(super) got: Vec<u8>,
+pub(crate) struct Peer {
+    pub(crate) outbox: VecDeque<Item>,
+    pub(crate) got: Vec<u8>,
     /// How much of `got` belongs to requests that are over.
-    pub(super) taken: usize,
-    pub(super) got_end: bool,
-    pub(super) closed: Option<CloseReason>,
-    pub(super) granted: bool,
-    pub(super) busy: bool,
+    pub(crate) taken: usize,
+    pub(crate) got_end: bool,
+    pub(crate) closed: Option<CloseReason>,
+    pub(crate) granted: bool,
+    pub(crate) busy: bool,
     ended: bool,
 }
 
 impl Peer {
-    pub(super) fn is_ready(&self) -> bool {
+    pub(crate) fn is_ready(&self) -> bool {
         self.closed.is_none() && (self.busy || self.may_send())
     }
 
@@ -42,7 +44,7 @@ impl Peer {
         }
     }
 
-    pub(super) fn next(&mut self, split: &mut Splitter) -> Option<Item> {
+    pub(crate) fn next(&mut self, split: &mut Splitter) -> Option<Item> {
         if self.busy && (!self.may_send() || split.flip()) {
             self.busy = false;
             return Some(Item::Done);
@@ -58,14 +60,14 @@ impl Peer {
         item
     }
 
-    pub(super) fn close(&mut self, why: CloseReason) {
+    pub(crate) fn close(&mut self, why: CloseReason) {
         self.closed = Some(why);
         self.outbox.clear();
     }
 }
 
 /// Decides what a network might decide; without a seed nothing is cut and everything is done in order.
-pub(super) struct Splitter(Option<u64>);
+pub(crate) struct Splitter(Option<Random>);
 
 /// As much as a runtime reads at once.
 const READ: usize = 64 * 1024;
@@ -73,26 +75,23 @@ const READ: usize = 64 * 1024;
 const PIECES: usize = 32;
 
 impl Splitter {
-    pub(super) const fn new(seed: Option<u64>) -> Self {
-        Self(seed)
+    pub(crate) fn new(seed: Option<u64>) -> Self {
+        Self(seed.map(Random::new))
     }
 
-    /// A number below `bound`, by SplitMix64; the highest without a seed.
+    /// A number below `bound`; the highest without a seed.
     fn below(&mut self, bound: usize) -> usize {
-        let Some(state) = &mut self.0 else { return bound - 1 };
-        *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = *state;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^= mixed >> 31;
-        usize::try_from(mixed % bound.max(1) as u64).unwrap_or(0)
+        match &mut self.0 {
+            Some(random) => random.below(bound),
+            None => bound - 1,
+        }
     }
 
-    pub(super) fn flip(&mut self) -> bool {
+    pub(crate) fn flip(&mut self) -> bool {
         self.below(2) == 1
     }
 
-    pub(super) fn pick<T: Copy>(&mut self, from: &[T]) -> Option<T> {
+    pub(crate) fn pick<T: Copy>(&mut self, from: &[T]) -> Option<T> {
         if from.is_empty() {
             return None;
         }
@@ -101,7 +100,7 @@ impl Splitter {
     }
 
     /// The pieces that `bytes` come in.
-    pub(super) fn items(&mut self, mut bytes: &[u8]) -> Vec<Item> {
+    pub(crate) fn items(&mut self, mut bytes: &[u8]) -> Vec<Item> {
         let largest = if self.0.is_some() { (bytes.len() / PIECES * 2).max(40) } else { READ };
         let mut items = Vec::new();
         while !bytes.is_empty() {

@@ -262,7 +262,8 @@ impl Client {
         if (100..200).contains(&status) && status != 101 {
             return Ok((length, Some(ClientEvent::Informational(head))));
         }
-        let bare = status == 200 && meaning.framing == Framing::UntilClose;
+        // One that says that it closes delimits its body so; a hijack's head says nothing of the connection.
+        let bare = status == 200 && meaning.framing == Framing::UntilClose && meaning.keep_alive;
         if status == 101 || (self.hijack && bare) {
             self.halves.step(Step::Switch);
             self.keep_alive = false;

@@ -214,6 +214,20 @@ fn a_hijack_is_raw_from_its_head_on() {
 }
 
 #[test]
+fn what_says_that_it_closes_is_a_body_even_where_a_hijack_could_be() {
+    for head in [
+        &b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"[..],
+        b"HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\n",
+    ] {
+        let seen = call(&["hijack"], &[head, b"to the end"].concat(), &[3], true);
+        assert_eq!(
+            seen,
+            [Seen::Head(head.to_vec()), Seen::Body(b"to the end".to_vec()), Seen::End]
+        );
+    }
+}
+
+#[test]
 fn responses_to_one_request_after_the_other() {
     let ok = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nOK";
     let seen = call(
