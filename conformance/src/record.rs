@@ -15,7 +15,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use libswarm::address::{Address, Remote};
-use libswarm_host::{Certificates, Stream, Transport};
+use libswarm_host::Stream;
 use rustix::event::{PollFd, PollFlags};
 
 use crate::session::{Event, Session, Side, What};
@@ -167,15 +167,6 @@ impl Log {
     }
 }
 
-fn engine(upstream: &Remote) -> io::Result<Stream> {
-    match libswarm_host::connect(upstream, &Certificates::default(), CONNECT)? {
-        Transport { stream, tls: None } => Ok(stream),
-        Transport { tls: Some(_), .. } => Err(io::Error::other(
-            "a connection with TLS is not recorded: record before swarmd, which forwards with TLS",
-        )),
-    }
-}
-
 /// A client's connection and the engine's.
 struct Pair {
     number: u32,
@@ -197,7 +188,7 @@ fn open(shared: &Arc<Shared>, client: Stream) {
     };
     let shared = Arc::clone(shared);
     thread::spawn(move || {
-        match engine(&shared.upstream) {
+        match libswarm_host::connect_plain(&shared.upstream, CONNECT) {
             Ok(engine) => {
                 let ended = [AtomicBool::new(false), AtomicBool::new(false)];
                 let pair = Pair { number, client, engine, ended, closed: AtomicBool::new(false) };

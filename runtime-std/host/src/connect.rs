@@ -65,6 +65,19 @@ pub fn connect(
 /// The node gives up first, and says so; this only ends the thread that waits.
 const GRACE: Duration = Duration::from_secs(1);
 
+/// As [`connect`], for those who want the bare stream.
+///
+/// # Errors
+///
+/// As [`connect`]; or the address has TLS.
+pub fn connect_plain(to: &Remote, within: Duration) -> io::Result<Stream> {
+    if let Remote::Tls { .. } = to {
+        let message = "TLS is not spoken here: let a swarmd that forwards to it stand between";
+        return Err(io::Error::new(io::ErrorKind::Unsupported, message));
+    }
+    connect(to, &Certificates::default(), within).map(|transport| transport.stream)
+}
+
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What is left of the time.

@@ -38,7 +38,7 @@ mod tls;
 mod wake;
 
 pub use clock::Clock;
-pub use connect::{connect, connect_now};
+pub use connect::{connect, connect_now, connect_plain};
 pub use daemon::daemon;
 pub use listen::{InheritError, ListenError, Listener, concerns_one_connection, listen};
 pub use logging::print_log;
