@@ -23,7 +23,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from scenarios import CLI, CURL, DOCKER_PY, DOCKERODE
+from scenarios import CLI, COMPOSE, CURL, DOCKER_PY, DOCKERODE
 
 HERE = Path(__file__).parent
 ENGINE = """
@@ -143,6 +143,10 @@ def main():
             clients[name] = (CLI, lambda script: ["sh", "-c", script], path)
         else:
             print(f"left out: {name}, there is no {path}", file=sys.stderr)
+    if shutil.which("docker-compose"):
+        clients["docker-compose"] = (COMPOSE, lambda script: ["sh", "-c", script], None)
+    else:
+        print("left out: docker-compose, which is not installed", file=sys.stderr)
     clients["curl"] = (CURL, lambda script: ["sh", "-c", script], None)
     clients["docker-py"] = (DOCKER_PY, lambda script: ["python3", "-c", script], None)
     clients["dockerode"] = (DOCKERODE, lambda script: ["node", "-e", script], None)
@@ -178,7 +182,7 @@ def record_all(recorder, clients, options, folder, engine):
             env = {
                 "PATH": f"{work / 'bin'}:{os.environ['PATH']}", "HOME": str(work), "TZ": "UTC", "LANG": "C.UTF-8",
                 "DOCKER_HOST": f"unix://{socket}", "DOCKER_CONFIG": str(work / "config"),
-                "DOCKER_BUILDKIT": "0", "DOCKER_CLI_HINTS": "0", "SOCKET": str(socket),
+                "DOCKER_BUILDKIT": "0", "DOCKER_CLI_HINTS": "0", "SOCKET": str(socket), "COMPOSE_PROJECT_NAME": "project",
                 "NODE_PATH": str(folder / "node_modules"), "PYENV_VERSION": os.environ.get("PYENV_VERSION", ""),
             }
             file.parent.mkdir(exist_ok=True)

@@ -119,6 +119,39 @@ Q = "curl -s --unix-socket $SOCKET"
 J = "-H 'Content-Type: application/json'"
 MAKE = f"{Q} {J} -d '{{\"Image\":\"busybox\",\"Cmd\":[\"sleep\",\"100\"]}}' 'http://docker/v1.41/containers/create?name=c1'"
 
+COMPOSE_FILE = """
+version: '2.4'
+services:
+  web: {image: busybox, command: ["sh", "-c", "echo up; sleep 100"], network_mode: none, stop_grace_period: 0s}
+  job: {image: busybox, command: ["sh", "-c", "echo done; exit 3"], network_mode: none, depends_on: [web]}
+"""
+
+# For docker-compose, in a folder with that file. Its project is named so that the folder does not show.
+COMPOSE = {name: "cat > docker-compose.yml <<'E'" + COMPOSE_FILE + "E\n" + script for name, script in {
+    "up": "docker-compose up -d; docker-compose ps; docker-compose down -t 0",
+    "up-attached": "docker-compose up --no-color job; docker-compose down -t 0",
+    "up-again": "docker-compose up -d web; docker-compose up -d web; docker-compose up -d --force-recreate -t 0 web; docker-compose down -t 0",
+    "create": "docker-compose up --no-start; docker-compose ps -a; docker-compose rm -f",
+    "start-stop": "docker-compose up --no-start web; docker-compose start web; docker-compose stop -t 0 web; docker-compose down",
+    "restart": "docker-compose up -d web; docker-compose restart -t 0 web; docker-compose down -t 0",
+    "pause": "docker-compose up -d web; docker-compose pause; docker-compose unpause; docker-compose down -t 0",
+    "kill": "docker-compose up -d web; docker-compose kill; docker-compose rm -f",
+    "logs": "docker-compose up -d web; sleep 0.5; docker-compose logs --no-color; docker-compose down -t 0",
+    "exec": "docker-compose up -d web; docker-compose exec -T web sh -c 'echo in; exit 4'; docker-compose down -t 0",
+    "run": "docker-compose run --rm -T --no-deps job; docker-compose down -t 0",
+    "run-command": "docker-compose run --rm -T --no-deps -e A=b job sh -c 'echo $A'; docker-compose down -t 0",
+    "top": "docker-compose up -d web; docker-compose top; docker-compose down -t 0",
+    "scale": "docker-compose up -d --scale web=2 web; docker-compose ps -q; docker-compose down -t 0",
+    "volumes": "printf 'volumes: {data: {}}\n' >> docker-compose.yml; docker-compose up -d web; docker-compose down -t 0 -v",
+    "networks": "sed -i 's/, network_mode: none//' docker-compose.yml; docker-compose up --no-start web; docker-compose down -t 0",
+    "build": "printf 'FROM tiny\nLABEL a=b\n' > Dockerfile; printf \"version: '2.4'\\nservices: {made: {build: .}}\\n\" > docker-compose.yml; "
+             "docker-compose build; docker-compose down --rmi local",
+    "images": "docker-compose up --no-start web; docker-compose images; docker-compose down",
+    "no-image": "sed -i 's/image: busybox/image: nosuch/' docker-compose.yml; docker-compose up --no-start web",
+    "config": "docker-compose config; docker-compose ps",
+    "orphans": "docker-compose up --no-start; sed -i '/job/d' docker-compose.yml; docker-compose up -d --remove-orphans; docker-compose down -t 0",
+}.items()}
+
 CURL = {
     "ping": f"{Q} http://docker/_ping; {Q} -I http://docker/_ping; {Q} http://docker/v1.24/_ping",
     "version": f"{Q} http://docker/version; {Q} http://docker/v1.30/version",

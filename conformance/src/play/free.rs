@@ -102,26 +102,26 @@ pub const PLACES: &[Place] = &[
     place("*/prune", "NetworksDeleted", How::Order, MAP),
 ];
 
-/// Response headers that a target may send as it likes; all others that clients look at must be the same.
-pub const HEADERS: &[(&str, &str)] = &[
-    ("api-version", "the engine's own; clients take the lower one of it and theirs"),
-    ("server", "the engine's own name"),
-    ("date", CLOCK),
-    ("content-length", "the length of what the engine chose"),
+/// Response headers that clients look at, in the answers to which requests, and what for. All others are free, and so are
+/// Content-Length and Transfer-Encoding: a short answer has a length in one engine and chunks in another, and no client sees
+/// which. What ends how is looked at itself.
+pub const HEADERS: &[(&str, &str, &str)] = &[
     (
-        "transfer-encoding",
-        "a short answer has a length in one engine and chunks in another, and no client sees which",
+        "*",
+        "content-type",
+        "clients decode what it names: JSON, a raw or a multiplexed stream, a tar",
     ),
-    ("connection", "belongs to the hop; whether the connection ends is looked at itself"),
-    ("keep-alive", "belongs to the hop"),
-    ("via", "belongs to the hop"),
-    ("libpod-api-version", "podman's own"),
-    (
-        "builder-version",
-        "which builder the engine prefers, of which the client asks only what the engine offers",
-    ),
-    ("swarm", "new clients ask for it elsewhere"),
+    ("*/_ping", "ostype", "the docker command asks whether the engine runs Linux or Windows"),
+    ("*/_ping", "docker-experimental", "older docker commands hide options without it"),
+    ("*", "x-docker-container-path-stat", "`docker cp` decides by it what it copies to where"),
+    ("*", "location", "clients follow it"),
 ];
+
+/// Whether clients look at that header of an answer to `route`.
+#[must_use]
+pub fn is_looked_at(route: &str, header: &str) -> bool {
+    HEADERS.iter().any(|(at, name, _)| name.eq_ignore_ascii_case(header) && fits(at, route))
+}
 
 /// Whether `text` fits a pattern in which `*` stands for anything.
 #[must_use]

@@ -102,7 +102,7 @@ fn trim(name: &str) -> &str {
 
 /// Whether an engine made that name up: `eager_curie`.
 fn is_made_up(name: &str) -> bool {
-    let word = |word: &str| word.len() > 2 && word.bytes().all(|byte| byte.is_ascii_lowercase());
+    let word = |word: &str| word.len() >= 2 && word.bytes().all(|byte| byte.is_ascii_lowercase());
     trim(name)
         .trim_end_matches(|digit: char| digit.is_ascii_digit())
         .split_once('_')

@@ -378,7 +378,8 @@ fn learn(known: &mut Known, ours: &Message, theirs: &Message) {
     }
     let date = |message: &Message| message.header("date").and_then(seconds);
     if let (Some(ours), Some(theirs)) = (date(ours), date(theirs)) {
-        known.later = theirs - ours;
+        let now = theirs - ours;
+        known.later = Some((known.later.map_or(now, |(first, _)| first), now));
     }
 }
 

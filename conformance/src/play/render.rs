@@ -21,8 +21,9 @@ pub(super) struct Script {
 #[derive(Default, Debug)]
 pub(super) struct Known {
     pub(super) names: Names,
-    /// By how many seconds the target's clock is ahead of the recorded one.
-    pub(super) later: i64,
+    /// By how many seconds the target's clock is ahead of the recorded one: when the first answer came, and by now. A target
+    /// may be slower than the recorded engine.
+    pub(super) later: Option<(i64, i64)>,
     /// Large answers that were recorded, and what came in their place: a client may send them back.
     pub(super) bodies: Vec<(Vec<u8>, Vec<u8>)>,
 }
@@ -96,9 +97,10 @@ impl Known {
             match time {
                 Some(time) if nth > 0 && digits == 10 => {
                     let seconds = time[..digits].parse().unwrap_or(0_i64);
-                    let more = if part.starts_with("since") { -1 } else { 1 };
+                    let (first, now) = self.later.unwrap_or_default();
+                    let more = if part.starts_with("since") { first - 1 } else { now + 1 };
                     out.push_str(&part[..6]);
-                    out.push_str(&(seconds + self.later + more).to_string());
+                    out.push_str(&(seconds + more).to_string());
                     out.push_str(&time[digits..]);
                 }
                 _ => out.push_str(part),
@@ -225,7 +227,7 @@ mod tests {
     #[test]
     fn times_are_those_of_the_target_and_what_came_is_sent_back() {
         let known = Known {
-            later: 100,
+            later: Some((90, 100)),
             bodies: vec![(b"old".to_vec(), b"newer".to_vec())],
             ..Known::default()
         };
@@ -235,7 +237,7 @@ mod tests {
         let sent = script(text, false).render(0..text.len(), &known);
         assert_eq!(
             String::from_utf8(sent).unwrap(),
-            "GET /events?since=1795323091&until=1795323095.5&x=1795322994 HTTP/1.1\r\n\r\n\
+            "GET /events?since=1795323081&until=1795323095.5&x=1795322994 HTTP/1.1\r\n\r\n\
              POST /load HTTP/1.1\r\nContent-Length: 5\r\n\r\nnewerPOST /load HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n\
              5\r\nnewer\r\n0\r\n\r\n"
         );

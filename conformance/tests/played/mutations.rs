@@ -1,5 +1,6 @@
 //! An engine that answers one thing otherwise is found out.
 
+use libswarm_conformance::play::free::is_looked_at;
 use libswarm_conformance::play::{Limits, is_free, is_same_text, play, route};
 use libswarm_conformance::random::Random;
 use libswarm_conformance::session::{Session, Side, What};
@@ -73,17 +74,10 @@ fn change(session: &Session, random: &mut Random) -> Option<(Session, String)> {
             Some((changed.finish(), what))
         }
         1 => {
-            let names = [
-                "content-type",
-                "docker-experimental",
-                "ostype",
-                "location",
-                "x-docker-container-path-stat",
-            ];
             let there: Vec<&(String, String)> = answer
                 .headers
                 .iter()
-                .filter(|(name, _)| names.contains(&name.to_lowercase().as_str()))
+                .filter(|(name, _)| is_looked_at(&route, name) && names_something(&answer, name))
                 .collect();
             let (name, value) = *there.get(random.below(there.len()))?;
             let line = format!("\r\n{name}: {value}\r\n");
@@ -177,6 +171,11 @@ fn change(session: &Session, random: &mut Random) -> Option<(Session, String)> {
             Some((session, format!("{route}: the end is missing")))
         }
     }
+}
+
+/// A Content-Type of nothing is nobody's.
+fn names_something(answer: &Message, header: &str) -> bool {
+    !answer.body.is_empty() || !header.eq_ignore_ascii_case("content-type")
 }
 
 fn noticed(session: &Session, engine: &Session) -> bool {
