@@ -5,6 +5,11 @@ use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
+use libswarm::address::Tls;
+use libswarm_host::Stream;
+
+use crate::secured::Secured;
+
 /// Nothing that is tested takes longer; a test that waits for more has failed.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -15,6 +20,8 @@ pub enum Client {
     Tcp(TcpStream),
     /// Over a unix socket.
     Unix(UnixStream),
+    /// With TLS over TCP.
+    Tls(Secured),
 }
 
 impl Client {
@@ -48,6 +55,45 @@ impl Client {
         Ok(Self::Tcp(stream))
     }
 
+    /// Connects to `tcp://host:port` with TLS.
+    ///
+    /// # Panics
+    ///
+    /// Nobody listens there, or one side does not trust the other.
+    #[must_use]
+    pub fn connect_tls(address: &str, tls: Tls) -> Self {
+        let secured = Secured::connect(address, tls, PATIENCE);
+        Self::Tls(secured.unwrap_or_else(|error| panic!("no TLS with {address}: {error}")))
+    }
+
+    /// Breaks the connection, with a reset where that exists.
+    pub fn reset(self) {
+        let stream = match self {
+            Self::Tcp(stream) => Stream::Tcp(stream),
+            Self::Unix(stream) => Stream::Unix(stream),
+            Self::Tls(secured) => secured.stream,
+        };
+        stream.reset_on_close();
+    }
+
+    /// Reads until the connection ends or breaks; returns what came, and whether it ended.
+    pub fn drain(&mut self) -> (Vec<u8>, bool) {
+        let (mut got, mut buffer) = (Vec::new(), vec![0; 64 * 1024]);
+        loop {
+            match self.read(&mut buffer) {
+                Ok(0) => return (got, true),
+                Ok(length) => got.extend_from_slice(&buffer[..length]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    let is_late =
+                        matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut);
+                    assert!(!is_late, "neither end nor break after {}", got.escape_ascii());
+                    return (got, false);
+                }
+            }
+        }
+    }
+
     /// Sends all of `bytes`.
     ///
     /// # Panics
@@ -66,6 +112,7 @@ impl Client {
         match self {
             Self::Tcp(stream) => stream.shutdown(Shutdown::Write),
             Self::Unix(stream) => stream.shutdown(Shutdown::Write),
+            Self::Tls(secured) => secured.end(),
         }
         .expect("the connection is there");
     }
@@ -121,6 +168,7 @@ impl Read for Client {
         match self {
             Self::Tcp(stream) => stream.read(buffer),
             Self::Unix(stream) => stream.read(buffer),
+            Self::Tls(secured) => (&*secured).read(buffer),
         }
     }
 }
@@ -130,6 +178,7 @@ impl Write for Client {
         match self {
             Self::Tcp(stream) => stream.write(bytes),
             Self::Unix(stream) => stream.write(bytes),
+            Self::Tls(secured) => (&*secured).write(bytes),
         }
     }
 

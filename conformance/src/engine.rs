@@ -52,6 +52,16 @@ impl Engine {
     /// It does not start, or has to be possible (`SWARM_LIVE=required`) and is not.
     #[must_use]
     pub fn start() -> Option<Self> {
+        Self::start_with(&[])
+    }
+
+    /// As [`start`](Self::start), with more options; those of TLS are for its TCP port.
+    ///
+    /// # Panics
+    ///
+    /// As [`start`](Self::start).
+    #[must_use]
+    pub fn start_with(options: &[String]) -> Option<Self> {
         let missing = if std::env::var_os("SWARM_LIVE").is_none() {
             // Whoever runs all tests does not expect an engine to be started as root.
             Some("real engines are started with SWARM_LIVE=required in the environment")
@@ -87,6 +97,7 @@ impl Engine {
             .args(["--shutdown-timeout", "2", "--config-file", &configuration])
             .args(["--data-root", &folder.file("data"), "--exec-root", &folder.file("exec")])
             .args(["--pidfile", &folder.file("pid"), "-H", &unix, "-H", &tcp])
+            .args(options)
             .env("HOME", folder.path())
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a file can be shared"))

@@ -6,6 +6,8 @@
 //! - [`daemon`] starts a `swarmd` and looks at its command line, its sockets, its signals;
 //! - [`serving`] speaks HTTP to a running one as clients do that are slow, silent or many;
 //! - [`live`] points the docker command at one;
+//! - [`encryption`] speaks TLS with one, as docker's commands and others do;
+//! - [`faults`] puts one between clients and engines that break off;
 //! - [`forwarding`] puts one before a real [`engine`], and compares what clients see with what they see without it.
 //!
 //! What real clients and a real engine say to each other is recorded once and held against anything:
@@ -21,13 +23,17 @@
 mod cli;
 pub mod client;
 pub mod daemon;
+pub mod encryption;
 pub mod engine;
+pub mod faults;
 pub mod forwarding;
+pub mod keys;
 pub mod live;
 pub mod play;
 pub mod random;
 pub mod record;
 pub mod replay;
+pub mod secured;
 pub mod serving;
 pub mod session;
 pub mod show;

@@ -23,6 +23,9 @@ use crate::session::{Event, Session, Side, What};
 /// Connections that a command leaves open when it ends have this long to end, too.
 const LINGER: Duration = Duration::from_secs(2);
 
+/// An engine that takes longer to be connected to is not there.
+const CONNECT: Duration = Duration::from_secs(30);
+
 /// Listens for clients, connects each to the engine, and writes all down.
 #[derive(Debug)]
 pub struct Recorder {
@@ -185,7 +188,7 @@ fn open(shared: &Arc<Shared>, client: Stream) {
     };
     let shared = Arc::clone(shared);
     thread::spawn(move || {
-        match libswarm_host::connect(&shared.upstream) {
+        match libswarm_host::connect_plain(&shared.upstream, CONNECT) {
             Ok(engine) => {
                 let ended = [AtomicBool::new(false), AtomicBool::new(false)];
                 let pair = Pair { number, client, engine, ended, closed: AtomicBool::new(false) };

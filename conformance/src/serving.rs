@@ -6,6 +6,7 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use libswarm::address::Tls;
 use libswarm::backend::Registry;
 use libswarm::node::Config;
 use libswarm_host::{Server, ServerBuilder, stopper};
@@ -28,13 +29,19 @@ macro_rules! serving_tests {
 }
 
 fn served(run: Run, config: Config, test: impl FnOnce(&str)) {
+    served_with(run, config, None, test);
+}
+
+pub(crate) fn served_with(run: Run, config: Config, tls: Option<Tls>, test: impl FnOnce(&str)) {
     let (stopper, stopped) = stopper().expect("a pair of sockets");
-    let server = ServerBuilder::new(Registry::standard())
+    let mut builder = ServerBuilder::new(Registry::standard())
         .listen("tcp://127.0.0.1:0".parse().expect("an address"))
         .backend("simulator web db")
-        .config(config)
-        .build(stopped)
-        .expect("a server");
+        .config(config);
+    if let Some(tls) = tls {
+        builder = builder.tls(tls);
+    }
+    let server = builder.build(stopped).expect("a server");
     let address = server.listeners[0].address().to_string();
     let (send, ended) = channel();
     thread::spawn(move || send.send(run(server)));

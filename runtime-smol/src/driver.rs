@@ -4,7 +4,6 @@ use std::collections::{HashSet, VecDeque};
 use std::hint;
 use std::io;
 use std::mem::MaybeUninit;
-use std::net::Shutdown;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
@@ -14,15 +13,22 @@ use libswarm::address::Remote;
 use libswarm::node::{Action, Input};
 use libswarm::{ConnId, Instant, Node};
 use libswarm_host::{
-    Clock, Listener, Server, Stopped, Stream, Wake, concerns_one_connection, connect_now, print_log,
+    Certificates, Clock, Listener, Obituary, Server, Stopped, Transport, Wake,
+    concerns_one_connection, connect_now, print_log,
 };
+use log::Level;
 use rustix::event::epoll::EventFlags;
 
 use crate::epoll::{BATCH, Epoll, Events, yield_now};
-use crate::socket::{Socket, Written};
+use crate::socket::{Room, Socket, Written};
 
-/// A connection that was asked for, or why it cannot be had.
-type Opened = (ConnId, io::Result<Stream>);
+/// What a thread that waited in the driver's place has to say.
+enum Told {
+    /// A connection that was asked for, or why it cannot be had.
+    Opened(ConnId, io::Result<Transport>),
+    /// Why a connection has ended.
+    Failed(ConnId, String),
+}
 
 pub(crate) struct Driver {
     node: Node,
@@ -34,14 +40,17 @@ pub(crate) struct Driver {
     stopped: Stopped,
     /// Connections that are being opened on threads of their own, and where these say how that went.
     opening: HashSet<ConnId>,
-    opened: (Sender<Opened>, Receiver<Opened>),
+    told: (Sender<Told>, Receiver<Told>),
     wake: Arc<Wake>,
     /// By the slot of their connection's id.
     sockets: Vec<Option<Socket>>,
     /// Connections that may be read at once.
     runnable: VecDeque<ConnId>,
-    /// One buffer for all reads: an idle connection holds none.
-    buffer: Box<[u8]>,
+    room: Room,
+    certificates: Certificates,
+    /// Clients that have connected lately, and until when they may take to agree on TLS; the earliest first.
+    handshakes: VecDeque<(Instant, ConnId)>,
+    handshake_timeout: Duration,
     out: Vec<u8>,
     /// The node has more to do than one turn allows.
     unfinished: bool,
@@ -86,6 +95,8 @@ const fn token(id: ConnId) -> u64 {
 
 impl Driver {
     pub(crate) fn new(server: Server, waits: Waits) -> io::Result<Self> {
+        // The agreement is the head of a connection.
+        let handshake_timeout = server.config.head_timeout;
         let driver = Self {
             node: Node::new(server.config, server.engine),
             clock: server.clock,
@@ -94,11 +105,14 @@ impl Driver {
             accepts_again: None,
             stopped: server.stopped,
             opening: HashSet::new(),
-            opened: channel(),
+            told: channel(),
             wake: Arc::new(Wake::new()?),
             sockets: Vec::new(),
             runnable: VecDeque::new(),
-            buffer: vec![0; READ].into(),
+            room: Room::new(READ),
+            certificates: server.certificates,
+            handshakes: VecDeque::new(),
+            handshake_timeout,
             out: Vec::new(),
             unfinished: false,
             now: server.clock.now(),
@@ -167,7 +181,9 @@ impl Driver {
 
     /// How long until something is due without an event.
     fn due(&self) -> Option<Duration> {
-        let at = [self.node.poll_timeout(), self.accepts_again].into_iter().flatten().min()?;
+        let handshake = self.handshakes.front().map(|(at, _)| *at);
+        let all = [self.node.poll_timeout(), self.accepts_again, handshake];
+        let at = all.into_iter().flatten().min()?;
         Some(at.saturating_since(self.clock.now()))
     }
 
@@ -178,6 +194,17 @@ impl Driver {
         if self.accepts_again.is_some_and(|at| at <= self.now) {
             self.accepts_again = None;
             self.watch_listeners(EventFlags::IN);
+        }
+        while let Some(&(at, id)) = self.handshakes.front() {
+            let is_late = find(&mut self.sockets, id).is_some_and(|s| s.is_handshaking());
+            if is_late && at > self.now {
+                break;
+            }
+            self.handshakes.pop_front();
+            if is_late {
+                log::info!("{id}: the TLS handshake takes too long");
+                self.handle(Input::Broken(id));
+            }
         }
     }
 
@@ -190,8 +217,11 @@ impl Driver {
             }
             WAKE => {
                 self.wake.answer();
-                while let Ok((id, opened)) = self.opened.1.try_recv() {
-                    self.connected(id, opened);
+                while let Ok(told) = self.told.1.try_recv() {
+                    match told {
+                        Told::Opened(id, opened) => self.connected(id, opened),
+                        Told::Failed(id, reason) => self.handle(Input::Failed(id, &reason)),
+                    }
                 }
             }
             LISTENER.. => self.accept((source - LISTENER) as usize),
@@ -218,7 +248,7 @@ impl Driver {
             match socket.write_on() {
                 Ok(Some(Written::All)) => self.handle(Input::Done(id)),
                 Ok(_) => {}
-                Err(_) => return self.handle(Input::Broken(id)),
+                Err(error) => return self.failed(id, &error),
             }
         }
         if reads {
@@ -233,9 +263,19 @@ impl Driver {
         if !(socket.readable && socket.granted) {
             return;
         }
-        match socket.read(&mut self.buffer) {
-            Ok(None) => {}
-            Ok(Some(0)) => {
+        match socket.read(&mut self.room) {
+            Ok(None) => {
+                if socket.readable {
+                    // All that came was the encryption's own.
+                    socket.queued = true;
+                    self.runnable.push_back(id);
+                }
+                self.watch_room(id);
+            }
+            Ok(Some([])) => {
+                if let Some(obituary) = socket.stream.obituary() {
+                    return self.read_obituary(id, obituary);
+                }
                 socket.granted = false;
                 socket.eof = true;
                 let gone = socket.hung_up;
@@ -244,13 +284,58 @@ impl Driver {
                     self.handle(Input::Broken(id));
                 }
             }
-            Ok(Some(length)) => {
+            Ok(Some(bytes)) => {
                 socket.granted = false;
-                self.node.handle(self.now, Input::Received(id, &self.buffer[..length]));
+                let is_encrypted = socket.tls.is_some();
+                self.node.handle(self.now, Input::Received(id, bytes));
                 self.act();
+                if is_encrypted {
+                    self.watch_room(id);
+                }
             }
-            Err(_) => self.handle(Input::Broken(id)),
+            Err(error) => self.failed(id, &error),
         }
+    }
+
+    /// Learns why a connection has ended, on a thread, because that takes a moment.
+    fn read_obituary(&mut self, id: ConnId, obituary: Obituary) {
+        if let Some(socket) = find(&mut self.sockets, id) {
+            socket.granted = false;
+        }
+        let (told, wake) = (self.told.0.clone(), Arc::clone(&self.wake));
+        let reading = move || {
+            // The driver is gone only if nobody wants to know any more.
+            let _ = told.send(Told::Failed(id, obituary.read()));
+            wake.call();
+        };
+        if thread::Builder::new().spawn(reading).is_err() {
+            self.handle(Input::Broken(id));
+        }
+    }
+
+    /// Has epoll tell of room for what a connection could not send.
+    fn watch_room(&mut self, id: ConnId) {
+        if let Some(socket) = find(&mut self.sockets, id)
+            && !socket.watches_room
+            && socket.wants_room()
+        {
+            socket.watches_room = true;
+            if let Err(error) = self.epoll.modify(&socket.stream, token(id), WATCH_ROOM) {
+                self.failed(id, &error);
+            }
+        }
+    }
+
+    fn failed(&mut self, id: ConnId, error: &io::Error) {
+        let Some(socket) = find(&mut self.sockets, id) else { return };
+        if let Some(obituary) = socket.stream.obituary() {
+            return self.read_obituary(id, obituary);
+        }
+        if socket.tls.is_some() {
+            let level = if socket.is_handshaking() { Level::Info } else { Level::Debug };
+            log::log!(level, "{}: {error}", socket.stream.peer());
+        }
+        self.handle(Input::Failed(id, &error.to_string()));
     }
 
     fn handle(&mut self, input: Input<'_>) {
@@ -276,29 +361,14 @@ impl Driver {
                 }
                 Action::Write { conn, .. } => {
                     let Some(socket) = find(&mut self.sockets, conn) else { continue };
-                    let input = match socket.write(&self.out) {
-                        Ok(Written::All) => Input::Done(conn),
-                        Ok(Written::Partly) => {
-                            if socket.watches_room {
-                                continue;
-                            }
-                            socket.watches_room = true;
-                            match self.epoll.modify(&socket.stream, token(conn), WATCH_ROOM) {
-                                Ok(()) => continue,
-                                Err(_) => Input::Broken(conn),
-                            }
-                        }
-                        Err(_) => Input::Broken(conn),
-                    };
-                    self.node.handle(self.now, input);
+                    let written = socket.write(&self.out);
+                    self.written(conn, written);
                 }
-                Action::Connect { conn, to } => self.connect(conn, to),
+                Action::Connect { conn, to, within } => self.connect(conn, to, within),
                 Action::Shutdown(id) => {
-                    if let Some(socket) = find(&mut self.sockets, id) {
-                        // It fails only if the peer is gone, which a read will tell.
-                        let _ = socket.stream.shutdown(Shutdown::Write);
-                        self.node.handle(self.now, Input::Done(id));
-                    }
+                    let Some(socket) = find(&mut self.sockets, id) else { continue };
+                    let written = socket.shut_down();
+                    self.written(id, written);
                 }
                 Action::Close { conn, why } => {
                     self.opening.remove(&conn);
@@ -306,6 +376,8 @@ impl Driver {
                         log::debug!("{conn} closes: {why}");
                         if why.is_reset() {
                             socket.stream.reset_on_close();
+                        } else {
+                            socket.say_goodbye();
                         }
                         self.sockets[conn.slot()] = None;
                     }
@@ -317,11 +389,36 @@ impl Driver {
         self.unfinished = true;
     }
 
+    fn written(&mut self, id: ConnId, written: io::Result<Written>) {
+        let input = match written {
+            Ok(Written::All) => Input::Done(id),
+            Ok(Written::Partly) => {
+                let Some(socket) = find(&mut self.sockets, id) else { return };
+                if socket.watches_room {
+                    return;
+                }
+                socket.watches_room = true;
+                match self.epoll.modify(&socket.stream, token(id), WATCH_ROOM) {
+                    Ok(()) => return,
+                    Err(_) => Input::Broken(id),
+                }
+            }
+            Err(error) => {
+                let Some(socket) = find(&mut self.sockets, id) else { return };
+                if let Some(obituary) = socket.stream.obituary() {
+                    return self.read_obituary(id, obituary);
+                }
+                return self.node.handle(self.now, Input::Failed(id, &error.to_string()));
+            }
+        };
+        self.node.handle(self.now, input);
+    }
+
     fn accept(&mut self, listener: usize) {
         for _ in 0..ACCEPTS {
             let Some(listener) = self.listeners.get(listener) else { return };
             match listener.accept() {
-                Ok(stream) => self.add(stream),
+                Ok(transport) => self.add(transport),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if concerns_one_connection(&error) => {}
                 Err(error) => {
@@ -344,16 +441,17 @@ impl Driver {
     }
 
     /// Opens a connection to another server: at once where that is possible, else on a thread.
-    fn connect(&mut self, id: ConnId, to: Remote) {
+    fn connect(&mut self, id: ConnId, to: Remote, within: Duration) {
         self.opening.insert(id);
         if let Some(opened) = connect_now(&to) {
             return self.connected(id, opened);
         }
-        let (opened, wake) = (self.opened.0.clone(), Arc::clone(&self.wake));
+        let (told, wake) = (self.told.0.clone(), Arc::clone(&self.wake));
+        let certificates = self.certificates.clone();
         let thread = thread::Builder::new().name(format!("connect {to}"));
         let connecting = move || {
             // The driver is gone only if nobody wants the connection any more.
-            let _ = opened.send((id, libswarm_host::connect(&to)));
+            let _ = told.send(Told::Opened(id, libswarm_host::connect(&to, &certificates, within)));
             wake.call();
         };
         if let Err(error) = thread.spawn(connecting) {
@@ -361,32 +459,35 @@ impl Driver {
         }
     }
 
-    fn connected(&mut self, id: ConnId, opened: io::Result<Stream>) {
+    fn connected(&mut self, id: ConnId, opened: io::Result<Transport>) {
         if !self.opening.remove(&id) {
             return;
         }
-        match opened.and_then(|stream| self.watch(id, stream)) {
+        match opened.and_then(|transport| self.watch(id, transport)) {
             Ok(()) => self.handle(Input::Connected(id)),
             Err(error) => self.handle(Input::ConnectFailed(id, &error.to_string())),
         }
     }
 
-    fn watch(&mut self, id: ConnId, stream: Stream) -> io::Result<()> {
-        stream.set_nonblocking(true)?;
-        self.epoll.add(&stream, token(id), WATCH)?;
+    fn watch(&mut self, id: ConnId, transport: Transport) -> io::Result<()> {
+        transport.stream.set_nonblocking(true)?;
+        self.epoll.add(&transport.stream, token(id), WATCH)?;
         if self.sockets.len() <= id.slot() {
             self.sockets.resize_with(id.slot() + 1, || None);
         }
-        self.sockets[id.slot()] = Some(Socket::new(id, stream));
+        self.sockets[id.slot()] = Some(Socket::new(id, transport));
         Ok(())
     }
 
-    fn add(&mut self, stream: Stream) {
+    fn add(&mut self, transport: Transport) {
         let id = match self.node.accept(self.now) {
             Ok(id) => id,
-            Err(refusal) => return log::warn!("refuses {}: {refusal}", stream.peer()),
+            Err(refusal) => return log::warn!("refuses {}: {refusal}", transport.stream.peer()),
         };
-        match self.watch(id, stream) {
+        if transport.tls.is_some() {
+            self.handshakes.push_back((self.now + self.handshake_timeout, id));
+        }
+        match self.watch(id, transport) {
             Ok(()) => self.act(),
             Err(error) => {
                 log::warn!("cannot watch a connection: {error}");

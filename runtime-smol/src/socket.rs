@@ -1,14 +1,16 @@
-//! A connection's socket and what is known of its readiness.
+//! A connection's socket, what is known of its readiness, and the TLS that may lie over it.
 
 use std::io::{self, Read, Write};
+use std::net::Shutdown;
 
 use libswarm::ConnId;
-use libswarm_host::Stream;
+use libswarm_host::{Input, Session, Stream, Transport};
 
 /// A socket and the edges that epoll has told of.
 pub(crate) struct Socket {
     pub(crate) id: ConnId,
     pub(crate) stream: Stream,
+    pub(crate) tls: Option<Box<Session>>,
     /// A read may give something: an edge has come since the last one came up short.
     pub(crate) readable: bool,
     /// The peer's end, or a break, has been announced: reads go on until they show it, since no edge will come for it again.
@@ -23,22 +25,40 @@ pub(crate) struct Socket {
     pub(crate) queued: bool,
     /// epoll tells of room to write.
     pub(crate) watches_room: bool,
+    /// The node waits to hear that something is written, or that this side is shut down.
+    owed: bool,
     /// What a write left over.
     unwritten: Vec<u8>,
 }
 
 /// What came of a write.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Written {
     All,
     /// The rest is kept and goes out when there is room.
     Partly,
 }
 
+/// What all reads of a driver share: an idle connection holds none of it.
+pub(crate) struct Room {
+    /// As it comes from a socket.
+    raw: Box<[u8]>,
+    /// As it comes out of TLS.
+    plain: Vec<u8>,
+}
+
+impl Room {
+    pub(crate) fn new(size: usize) -> Self {
+        Self { raw: vec![0; size].into(), plain: Vec::new() }
+    }
+}
+
 impl Socket {
-    pub(crate) fn new(id: ConnId, stream: Stream) -> Self {
+    pub(crate) fn new(id: ConnId, transport: Transport) -> Self {
         Self {
             id,
-            stream,
+            stream: transport.stream,
+            tls: transport.tls,
             readable: false,
             ended: false,
             hung_up: false,
@@ -46,51 +66,130 @@ impl Socket {
             eof: false,
             queued: false,
             watches_room: false,
+            owed: false,
             unwritten: Vec::new(),
         }
     }
 
-    /// Reads once. `None`: there is nothing now.
-    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
-        loop {
-            match (&self.stream).read(buffer) {
-                Ok(length) => {
-                    // An edge-triggered socket tells of what comes next, so a short read needs no second one to be sure.
-                    self.readable = length == buffer.len() || (self.ended && length > 0);
-                    return Ok(Some(length));
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.readable = false;
-                    return Ok(None);
-                }
-                Err(error) => return Err(error),
+    /// Reads once. `None`: there is nothing now. Nothing at all: the peer's half has ended.
+    pub(crate) fn read<'a>(&mut self, room: &'a mut Room) -> io::Result<Option<&'a [u8]>> {
+        let Room { raw, plain } = room;
+        let Some(tls) = &mut self.tls else {
+            let length = read_some(&self.stream, raw)?;
+            // An edge-triggered socket tells of what comes next, so a short read needs no second one to be sure.
+            self.readable =
+                length.is_some_and(|length| length == raw.len() || (self.ended && length > 0));
+            return Ok(length.map(|length| &raw[..length]));
+        };
+        plain.clear();
+        if *tls.input() == Input::Open {
+            let length = read_some(&self.stream, raw)?;
+            match length {
+                None => {}
+                Some(0) => tls.receive_end(),
+                Some(length) => tls.receive(&raw[..length], plain),
+            }
+            self.readable =
+                length.is_some_and(|length| length == raw.len() || (self.ended && length > 0));
+            // Agreement has its own words to say; what has no room waits for it.
+            let flushed = tls.flush(&mut &self.stream);
+            if *tls.input() == Input::Open {
+                flushed?;
+            } else {
+                // The end of it stands here, and is read behind the bytes.
+                self.readable = true;
+            }
+        }
+        match tls.input() {
+            _ if !plain.is_empty() => Ok(Some(plain)),
+            Input::Open => Ok(None),
+            Input::Ended => {
+                self.readable = false;
+                Ok(Some(&[]))
+            }
+            Input::Broken(reason) => {
+                Err(io::Error::new(io::ErrorKind::InvalidData, format!("TLS: {reason}")))
             }
         }
     }
 
-    /// Writes as much as goes, and keeps the rest.
-    pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<Written> {
-        let written = write_some(&self.stream, bytes)?;
-        if written == bytes.len() {
-            return Ok(Written::All);
-        }
-        self.unwritten.extend_from_slice(&bytes[written..]);
-        Ok(Written::Partly)
+    /// Whether the two sides have not agreed yet on how to speak.
+    pub(crate) fn is_handshaking(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.is_handshaking())
     }
 
-    /// Goes on with what a write left over; `None` if there is nothing of that kind.
+    /// Whether something waits for room.
+    pub(crate) fn wants_room(&mut self) -> bool {
+        self.owed || self.tls.as_mut().is_some_and(|tls| tls.has_unsent())
+    }
+
+    /// Writes as much as goes, and keeps the rest.
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<Written> {
+        let written = self.write_some(bytes)?;
+        if written < bytes.len() {
+            self.unwritten.extend_from_slice(&bytes[written..]);
+        }
+        Ok(self.settle())
+    }
+
+    /// Goes on with what a write left over; `None` if nobody waits to hear of that.
     pub(crate) fn write_on(&mut self) -> io::Result<Option<Written>> {
-        if self.unwritten.is_empty() {
-            return Ok(None);
-        }
-        let written = write_some(&self.stream, &self.unwritten)?;
-        if written < self.unwritten.len() {
+        let was_owed = self.owed;
+        let unwritten = core::mem::take(&mut self.unwritten);
+        let written = self.write_some(&unwritten)?;
+        if written < unwritten.len() {
+            self.unwritten = unwritten;
             self.unwritten.drain(..written);
-            return Ok(Some(Written::Partly));
         }
-        self.unwritten = Vec::new();
-        Ok(Some(Written::All))
+        let settled = self.settle();
+        Ok(was_owed.then_some(settled))
+    }
+
+    fn settle(&mut self) -> Written {
+        let unsent = self.tls.as_ref().is_some_and(|tls| tls.has_unsent());
+        self.owed = unsent || !self.unwritten.is_empty();
+        if self.owed { Written::Partly } else { Written::All }
+    }
+
+    fn write_some(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &mut self.tls {
+            None => write_some(&self.stream, bytes),
+            Some(tls) => tls.write(bytes, &mut &self.stream),
+        }
+    }
+
+    /// Ends this side's half.
+    pub(crate) fn shut_down(&mut self) -> io::Result<Written> {
+        match &mut self.tls {
+            None => {
+                // It fails only if the peer is gone, which a read will tell.
+                let _ = self.stream.shutdown(Shutdown::Write);
+                Ok(Written::All)
+            }
+            Some(tls) => {
+                tls.end();
+                self.write(&[])
+            }
+        }
+    }
+
+    /// Before it is closed: what was said was all, unless some of it is still here.
+    pub(crate) fn say_goodbye(&mut self) {
+        if self.tls.is_some() && !self.owed {
+            // A peer that has no room for it, or is gone, has to do without.
+            let _ = self.shut_down();
+        }
+    }
+}
+
+fn read_some(mut stream: &Stream, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+    loop {
+        match stream.read(buffer) {
+            Ok(length) => return Ok(Some(length)),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+            Err(error) => return Err(error),
+        }
     }
 }
 

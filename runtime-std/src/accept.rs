@@ -31,7 +31,7 @@ pub(crate) fn accept(shared: &Arc<Shared>, listener: &Listener, closed: &Stopped
             continue;
         }
         match listener.accept() {
-            Ok(stream) => connection::open(shared, stream),
+            Ok(transport) => connection::open(shared, transport),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) if concerns_one_connection(&error) => {}
             Err(error) => {

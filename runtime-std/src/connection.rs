@@ -6,11 +6,12 @@ use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, Thread};
+use std::time::Duration;
 
 use libswarm::ConnId;
 use libswarm::address::Remote;
 use libswarm::node::{CloseReason, Input};
-use libswarm_host::Stream;
+use libswarm_host::{Obituary, Session, Stream, Transport};
 use rustix::event::{PollFd, PollFlags};
 use rustix::net::SendFlags;
 
@@ -20,6 +21,8 @@ use crate::shared::Shared;
 pub(crate) struct Connection {
     pub(crate) id: ConnId,
     stream: Stream,
+    /// What lies over the stream, which does not wait then: nobody holds this for longer than it takes to encrypt.
+    tls: Option<Mutex<Box<Session>>>,
     /// The node has granted a read.
     granted: AtomicBool,
     closed: AtomicBool,
@@ -38,9 +41,14 @@ const SEND: SendFlags = SendFlags::DONTWAIT;
 #[cfg(not(target_vendor = "apple"))]
 const SEND: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
 
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Takes a connection that was accepted, and starts its thread.
-pub(crate) fn open(shared: &Arc<Shared>, stream: Stream) {
-    let connection = match shared.accept(|id| Connection::new(id, stream)) {
+pub(crate) fn open(shared: &Arc<Shared>, transport: Transport) {
+    let made = |id| Connection::new(id, transport);
+    let connection = match shared.accept(made) {
         Ok(connection) => connection,
         Err(refusal) => return log::warn!("refuses a connection: {refusal}"),
     };
@@ -56,12 +64,12 @@ pub(crate) fn open(shared: &Arc<Shared>, stream: Stream) {
 }
 
 /// Opens a connection to another server, on the thread that is to read from it.
-pub(crate) fn connect(shared: &Arc<Shared>, id: ConnId, to: Remote) {
+pub(crate) fn connect(shared: &Arc<Shared>, id: ConnId, to: Remote, within: Duration) {
     let reader = {
         let shared = Arc::clone(shared);
-        move || match libswarm_host::connect(&to) {
-            Ok(stream) => {
-                let connection = Arc::new(Connection::new(id, stream));
+        move || match libswarm_host::connect(&to, &shared.certificates, within) {
+            Ok(transport) => {
+                let connection = Arc::new(Connection::new(id, transport));
                 if shared.opened(&connection) {
                     connection.serve(&shared);
                 }
@@ -75,10 +83,16 @@ pub(crate) fn connect(shared: &Arc<Shared>, id: ConnId, to: Remote) {
 }
 
 impl Connection {
-    const fn new(id: ConnId, stream: Stream) -> Self {
+    fn new(id: ConnId, transport: Transport) -> Self {
+        let Transport { stream, tls } = transport;
+        if tls.is_some() {
+            // No socket refuses it.
+            let _ = stream.set_nonblocking(true);
+        }
         Self {
             id,
             stream,
+            tls: tls.map(Mutex::new),
             granted: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             writing: AtomicBool::new(false),
@@ -88,11 +102,17 @@ impl Connection {
 
     fn serve(self: &Arc<Self>, shared: &Arc<Shared>) {
         *self.reader() = Some(thread::current());
+        if let Some(tls) = &self.tls {
+            return self.serve_encrypted(shared, tls);
+        }
         let mut buffer = vec![0; READ];
         while self.wait_for_grant() {
             match (&self.stream).read(&mut buffer) {
                 Ok(0) => {
                     drop(buffer);
+                    if let Some(obituary) = self.stream.obituary() {
+                        return shared.handle(Input::Failed(self.id, &obituary.read()), self);
+                    }
                     shared.handle(Input::PeerShutdown(self.id), self);
                     self.wait_for_the_end(shared);
                     return;
@@ -103,13 +123,17 @@ impl Connection {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {
                     self.granted.store(true, Ordering::Release);
                 }
-                Err(_) => return shared.handle(Input::Broken(self.id), self),
+                Err(error) => {
+                    let reason =
+                        self.stream.obituary().map_or_else(|| error.to_string(), Obituary::read);
+                    return shared.handle(Input::Failed(self.id, &reason), self);
+                }
             }
         }
     }
 
     /// Returns false when the connection is closed.
-    fn wait_for_grant(&self) -> bool {
+    pub(crate) fn wait_for_grant(&self) -> bool {
         loop {
             if self.closed.load(Ordering::Acquire) {
                 return false;
@@ -123,7 +147,7 @@ impl Connection {
 
     /// After the peer's half has ended there is nothing to read, but a peer that is gone altogether must not be kept
     /// writing to: unix sockets tell of that by hanging up.
-    fn wait_for_the_end(&self, shared: &Arc<Shared>) {
+    pub(crate) fn wait_for_the_end(&self, shared: &Arc<Shared>) {
         while !self.closed.load(Ordering::Acquire) {
             let fd = self.stream.as_fd();
             let mut source = [PollFd::new(&fd, PollFlags::empty())];
@@ -154,8 +178,25 @@ impl Connection {
         }
     }
 
+    pub(crate) const fn stream(&self) -> &Stream {
+        &self.stream
+    }
+
+    pub(crate) const fn tls(&self) -> Option<&Mutex<Box<Session>>> {
+        self.tls.as_ref()
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// Whether another thread is to go on with a write.
+    pub(crate) fn is_writing(&self) -> bool {
+        self.writing.load(Ordering::Acquire)
+    }
+
     fn reader(&self) -> MutexGuard<'_, Option<Thread>> {
-        self.reader.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.reader)
     }
 
     /// Writes what goes without waiting. The rest is for a thread that may wait; it tells the node when all is written.
@@ -166,6 +207,9 @@ impl Connection {
         shared: &Arc<Shared>,
         bytes: &[u8],
     ) -> Option<Input<'static>> {
+        if let Some(tls) = &self.tls {
+            return self.write_encrypted(shared, tls, bytes);
+        }
         let mut written = 0;
         while written < bytes.len() {
             match rustix::net::send(&self.stream, &bytes[written..], SEND) {
@@ -174,13 +218,15 @@ impl Connection {
                 Err(rustix::io::Errno::AGAIN) => {
                     return self.write_elsewhere(shared, bytes[written..].to_vec());
                 }
+                // A read tells of its end, and why.
+                Err(_) if self.stream.obituary().is_some() => return None,
                 Err(_) => return Some(Input::Broken(self.id)),
             }
         }
         Some(Input::Done(self.id))
     }
 
-    fn write_elsewhere(
+    pub(crate) fn write_elsewhere(
         self: &Arc<Self>,
         shared: &Arc<Shared>,
         rest: Vec<u8>,
@@ -188,7 +234,10 @@ impl Connection {
         let writer = {
             let (connection, shared) = (Arc::clone(self), Arc::clone(shared));
             move || {
-                let written = (&connection.stream).write_all(&rest);
+                let written = match &connection.tls {
+                    None => (&connection.stream).write_all(&rest),
+                    Some(tls) => connection.write_all_encrypted(tls, &rest),
+                };
                 connection.writing.store(false, Ordering::Release);
                 drop(rest);
                 let id = connection.id;
@@ -206,10 +255,14 @@ impl Connection {
     }
 
     /// Shuts the sending side down.
-    pub(crate) fn shutdown(&self) -> Input<'static> {
+    pub(crate) fn shutdown(self: &Arc<Self>, shared: &Arc<Shared>) -> Option<Input<'static>> {
+        if let Some(tls) = &self.tls {
+            lock(tls).end();
+            return self.write_encrypted(shared, tls, &[]);
+        }
         // It fails only if the peer is gone, which a read will tell.
         let _ = self.stream.shutdown(Shutdown::Write);
-        Input::Done(self.id)
+        Some(Input::Done(self.id))
     }
 
     /// Closes: threads that wait in the socket come back, and the last one to let go of it frees it.
@@ -222,6 +275,7 @@ impl Connection {
             // that the peer could see, and the reset drops both.
             if self.writing.load(Ordering::Acquire) { Shutdown::Both } else { Shutdown::Read }
         } else {
+            self.say_goodbye();
             Shutdown::Both
         };
         // It fails if the peer has ended the connection already.

@@ -28,6 +28,7 @@
 
 mod accept;
 mod connection;
+mod encrypted;
 mod shared;
 
 use std::io;
@@ -49,8 +50,8 @@ pub use libswarm_host as host;
 /// The operating system refuses a thread for a frontend, or waiting fails; or a backend has panicked, after which nothing can
 /// be said of the node's state. What goes wrong with single connections ends these.
 pub fn run(server: Server) -> io::Result<()> {
-    let Server { listeners, config, engine, clock, stopped, .. } = server;
-    let shared = Arc::new(Shared::new(config, engine, clock)?);
+    let Server { listeners, config, engine, clock, certificates, stopped, .. } = server;
+    let shared = Arc::new(Shared::new(config, engine, clock, certificates)?);
     let (closing, closed) = libswarm_host::stopper()?;
     let closed = Arc::new(closed);
     let mut acceptors = Vec::new();

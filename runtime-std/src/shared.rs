@@ -11,7 +11,7 @@ use std::time::Duration;
 use libswarm::job::Engine;
 use libswarm::node::{Action, Config, Input, Refusal};
 use libswarm::{ConnId, Instant, Node};
-use libswarm_host::{Clock, Stopped, Stopper, Wake, print_log};
+use libswarm_host::{Certificates, Clock, Stopped, Stopper, Wake, print_log};
 use rustix::event::{PollFd, PollFlags, Timespec};
 
 use crate::connection::{self, Connection};
@@ -19,6 +19,9 @@ use crate::connection::{self, Connection};
 pub(crate) struct Shared {
     node: Mutex<Node>,
     clock: Clock,
+    pub(crate) certificates: Certificates,
+    /// From when a client has connected until it has agreed on how to encrypt.
+    pub(crate) handshake_timeout: Duration,
     /// By their whole id: the node may give a slot to a new connection before the thread that closes the old one has done so.
     connections: Mutex<HashMap<ConnId, Arc<Connection>>>,
     /// Connections that are being opened, so that one which the node gives up in the meantime is not kept.
@@ -50,10 +53,18 @@ const TURNS: u32 = 64;
 const NEVER: u64 = u64::MAX;
 
 impl Shared {
-    pub(crate) fn new(config: Config, engine: Engine, clock: Clock) -> io::Result<Self> {
+    pub(crate) fn new(
+        config: Config,
+        engine: Engine,
+        clock: Clock,
+        certificates: Certificates,
+    ) -> io::Result<Self> {
         Ok(Self {
+            // The agreement is the head of a connection.
+            handshake_timeout: config.head_timeout,
             node: Mutex::new(Node::new(config, engine)),
             clock,
+            certificates,
             connections: Mutex::new(HashMap::new()),
             opening: Mutex::new(HashSet::new()),
             spares: Mutex::new(Vec::new()),
@@ -160,13 +171,13 @@ impl Shared {
                             done.extend(connection.write(self, bytes));
                         }
                     }
-                    Action::Connect { conn, to } => {
+                    Action::Connect { conn, to, within } => {
                         self.opening().insert(conn);
-                        connection::connect(self, conn, to);
+                        connection::connect(self, conn, to, within);
                     }
                     Action::Shutdown(id) => {
                         if let Some(connection) = self.find(id, own) {
-                            done.push(connection.shutdown());
+                            done.extend(connection.shutdown(self));
                         }
                     }
                     Action::Close { conn, why } => {

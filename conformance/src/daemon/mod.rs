@@ -1,12 +1,14 @@
 //! A daemon under test, and the suites on its command line, its sockets and its end.
 
 mod command_line;
+mod inheriting;
 mod printing;
 mod process;
 mod sockets;
 mod stopping;
 
 pub use command_line::{addresses, backends, errors, help, usage};
+pub use inheriting::{groups, inherited, json};
 pub use printing::{chain, closed_stdout, debug};
 pub use process::{Daemon, Folder, run};
 pub use sockets::{ports, taken_over, unix};
@@ -18,7 +20,7 @@ macro_rules! daemon_tests {
     ($binary:expr) => {
         $crate::suites!(daemon, std::path::Path::new($binary);
             help usage errors addresses backends ports unix taken_over stops second_signal
-            debug chain closed_stdout);
+            debug chain closed_stdout inherited groups json);
     };
 }
 

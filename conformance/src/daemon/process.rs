@@ -85,13 +85,21 @@ impl Daemon {
     /// It does not start.
     #[must_use]
     pub fn start_with(binary: &Path, args: &[&str], frontends: usize, stdout: Stdio) -> Self {
-        let mut child = Command::new(binary)
-            .args(args)
+        Self::start_command(Command::new(binary).args(args).stdout(stdout), frontends)
+    }
+
+    /// As [`start`](Self::start), with a command that has an environment of its own.
+    ///
+    /// # Panics
+    ///
+    /// It does not start.
+    #[must_use]
+    pub fn start_command(command: &mut Command, frontends: usize) -> Self {
+        let mut child = command
             .stdin(Stdio::null())
-            .stdout(stdout)
             .stderr(Stdio::piped())
             .spawn()
-            .unwrap_or_else(|error| panic!("cannot start {}: {error}", binary.display()));
+            .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
         let stderr = BufReader::new(child.stderr.take().expect("stderr is piped"));
         let (send, lines) = channel();
         thread::spawn(move || {
@@ -178,6 +186,47 @@ impl Daemon {
             .expect("the daemon is there");
         let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("it has memory");
         line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("in KiB")
+    }
+
+    /// How many files it has open, and how many threads and processes of its own it has.
+    ///
+    /// # Panics
+    ///
+    /// It has ended, or this is no Linux.
+    #[must_use]
+    pub fn holds(&self) -> (usize, usize) {
+        let count = |what: &str| {
+            fs::read_dir(format!("/proc/{}/{what}", self.child.id())).expect("it is there").count()
+        };
+        let threads = count("task");
+        let children = fs::read_dir("/proc").into_iter().flatten().flatten().filter(|entry| {
+            fs::read_to_string(entry.path().join("stat")).is_ok_and(|stat| {
+                // The name, in brackets, may hold anything; the parent is the second field behind it.
+                let behind = stat.rsplit(')').next().unwrap_or_default();
+                behind.split_whitespace().nth(1) == Some(&self.child.id().to_string())
+            })
+        });
+        (count("fd"), threads + children.count())
+    }
+
+    /// Waits until it holds no more files, threads and processes than it did.
+    ///
+    /// # Panics
+    ///
+    /// It keeps them.
+    pub fn settles(&self, before: (usize, usize), what: &str) {
+        let start = Instant::now();
+        loop {
+            let now = self.holds();
+            if now.0 <= before.0 && now.1 <= before.1 {
+                return;
+            }
+            assert!(
+                start.elapsed() < PATIENCE,
+                "{what}: it holds {now:?} (files; threads and processes), it held {before:?}"
+            );
+            thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// Waits until it ends.

@@ -7,17 +7,19 @@ mod gigabytes;
 mod normal;
 mod podman;
 mod programs;
+mod remote;
 
 pub use commands::commands;
 pub use gigabytes::gigabytes;
 pub use podman::podman;
 pub use programs::{compose, docker_py, dockerode};
+pub use remote::{ssh, tls};
 
 /// Makes the tests of forward, for the binary at that path.
 #[macro_export]
 macro_rules! forwarding_tests {
     ($binary:expr) => {
         $crate::suites!(forwarding, std::path::Path::new($binary);
-            commands docker_py dockerode compose podman gigabytes);
+            commands docker_py dockerode compose podman gigabytes tls ssh);
     };
 }

@@ -79,7 +79,7 @@ impl Engine {
             }
             _ => format!("{at}: {error}"),
         };
-        let mut stream = libswarm_host::connect(&self.remote)
+        let mut stream = libswarm_host::connect_plain(&self.remote, self.patience)
             .map_err(|error| format!("cannot connect to {}: {error}", self.remote))?;
         for which in [Timeout::Send, Timeout::Recv] {
             set_socket_timeout(&stream, which, Some(self.patience))

@@ -101,7 +101,7 @@ fn listen(conn: u32, stream: &Stream, said: &Sender<Said>) {
 impl Target for Sockets {
     fn open(&mut self, conn: u32) -> Result<(), String> {
         let cannot = |error: std::io::Error| format!("cannot connect to {}: {error}", self.remote);
-        let stream = libswarm_host::connect(&self.remote).map_err(cannot)?;
+        let stream = libswarm_host::connect_plain(&self.remote, self.patience).map_err(cannot)?;
         set_socket_timeout(&stream, Timeout::Send, Some(self.patience))
             .map_err(|error| cannot(error.into()))?;
         let stream = Arc::new(stream);

@@ -7,7 +7,7 @@ use core::fmt;
 use core::net::{Ipv4Addr, Ipv6Addr};
 use core::str::FromStr;
 
-pub use remote::Remote;
+pub use remote::{Remote, Tls};
 
 /// An address as `DOCKER_HOST` and dockerd's `--host` write it. Nothing is looked up here, neither names nor files.
 ///
@@ -48,12 +48,36 @@ impl FromStr for Address {
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
         let parsed = match text.split_once("://") {
-            Some(("tcp", rest)) => tcp(rest),
+            Some(("tcp", rest)) => tcp(rest).map(|(host, port)| Self::Tcp { host, port }),
             Some(("unix", rest)) => unix(rest),
             Some(_) => Err(Problem::Scheme),
             None => Err(missing_scheme(text)),
         };
         parsed.map_err(|problem| AddressError { text: text.to_string(), problem })
+    }
+}
+
+impl Address {
+    /// As [`from_str`](Self::from_str), but `tcp://host` has this port.
+    ///
+    /// # Errors
+    ///
+    /// It is no address, with or without the port.
+    ///
+    /// ```
+    /// use libswarm::address::Address;
+    ///
+    /// let address = Address::with_default_port("tcp://[::1]", 2376).unwrap();
+    /// assert_eq!(address.to_string(), "tcp://[::1]:2376");
+    /// ```
+    pub fn with_default_port(text: &str, port: u16) -> Result<Self, AddressError> {
+        text.parse().or_else(|error: AddressError| {
+            let host = text.strip_prefix("tcp://").unwrap_or_default();
+            if error.problem != Problem::NoPort || host.is_empty() || host.ends_with([':', '/']) {
+                return Err(error);
+            }
+            alloc::format!("{text}:{port}").parse().map_err(|_| error)
+        })
     }
 }
 
@@ -67,7 +91,7 @@ fn missing_scheme(text: &str) -> Problem {
     }
 }
 
-fn tcp(rest: &str) -> Result<Address, Problem> {
+fn tcp(rest: &str) -> Result<(String, u16), Problem> {
     let (host, port) = match rest.strip_prefix('[') {
         Some(bracketed) => {
             let (host, behind) = bracketed.split_once(']').ok_or(Problem::Bracket)?;
@@ -83,7 +107,7 @@ fn tcp(rest: &str) -> Result<Address, Problem> {
             (name(host)?, port_behind(behind)?)
         }
     };
-    Ok(Address::Tcp { host, port })
+    Ok((host, port))
 }
 
 fn port_behind(behind: &str) -> Result<u16, Problem> {
@@ -321,6 +345,28 @@ mod tests {
         }
         let long = "a".repeat(LONGEST_NAME + 1);
         assert_eq!(super::tcp(&(long + ":80")), Err(Host));
+    }
+
+    #[test]
+    fn a_port_may_be_left_out_where_there_is_a_default() {
+        for (text, address) in [
+            ("tcp://h", Some(tcp("h", 2376))),
+            ("tcp://h:1", Some(tcp("h", 1))),
+            ("tcp://[::1]", Some(tcp("::1", 2376))),
+            ("unix://h", Some(unix("h"))),
+            ("tcp://", None),
+            ("tcp://h:", None),
+            ("tcp://h/", None),
+            ("tcp://h/v1.41", None),
+            ("tcp://::1", None),
+            ("h", None),
+        ] {
+            let parsed = Address::with_default_port(text, 2376);
+            assert_eq!(parsed.as_ref().ok(), address.as_ref(), "{text}");
+            if let Err(error) = parsed {
+                assert_eq!(text.parse::<Address>(), Err(error));
+            }
+        }
     }
 
     #[test]

@@ -1,17 +1,18 @@
 //! Where an upstream is.
 
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use core::fmt;
 use core::str::FromStr;
 
 use super::{Address, AddressError, Problem, is_name_byte, port_behind};
 
-/// How a server is reached: through a socket, or through the ssh command, as docker's clients do it.
+/// How a server is reached: through a socket, with TLS or without, or through the ssh command, as docker's clients do it.
 ///
 /// ```
 /// use libswarm::address::Remote;
 ///
-/// for text in ["unix:///var/run/docker.sock", "tcp://10.0.0.1:2375", "ssh://me@host:2222", "ssh://host"] {
+/// for text in ["unix:///var/run/docker.sock", "tcp://10.0.0.1:2375", "https://h:2376", "ssh://me@host:2222", "ssh://host"] {
 ///     assert_eq!(text.parse::<Remote>().unwrap().to_string(), text);
 /// }
 /// assert!("ssh://-oProxyCommand=x".parse::<Remote>().is_err());
@@ -20,6 +21,15 @@ use super::{Address, AddressError, Problem, is_name_byte, port_behind};
 pub enum Remote {
     /// A socket that it listens on. `http://` is another spelling of `tcp://`.
     Socket(Address),
+    /// TLS over TCP. `https://host:port` is one whose server is verified.
+    Tls {
+        /// As that of [`Address::Tcp`]; the server's certificate is to be for it.
+        host: String,
+        /// Never left out: 2376 has no name of its own.
+        port: u16,
+        /// What is wanted of the encryption.
+        tls: Arc<Tls>,
+    },
     /// `ssh://[user@]host[:port]`: what `docker system dial-stdio` says on that host.
     Ssh {
         /// Without one, ssh's own configuration decides.
@@ -31,12 +41,48 @@ pub enum Remote {
     },
 }
 
+/// What is wanted of TLS to a server, as docker's own options say it. The files are read by whoever connects, and where one is
+/// not named, the one that docker's client would take is meant.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct Tls {
+    /// Whether the server has to prove who it is. Without that, whoever stands between reads and changes everything.
+    pub verify: bool,
+    /// Authorities that may have signed the server's certificate.
+    pub ca: Option<String>,
+    /// The certificate to show to the server.
+    pub cert: Option<String>,
+    /// The key that belongs to it.
+    pub key: Option<String>,
+}
+
+impl Remote {
+    /// The address with TLS.
+    ///
+    /// # Errors
+    ///
+    /// It has no TLS to offer: only TCP has.
+    pub fn with_tls(self, tls: Tls) -> Result<Self, String> {
+        match self {
+            Self::Socket(Address::Tcp { host, port }) | Self::Tls { host, port, .. } => {
+                Ok(Self::Tls { host, port, tls: Arc::new(tls) })
+            }
+            other => Err(alloc::format!("TLS is for tcp://HOST:PORT, not for {other}")),
+        }
+    }
+}
+
 impl FromStr for Remote {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
         if let Some(rest) = text.strip_prefix("ssh://") {
             return ssh(rest).map_err(|problem| AddressError { text: text.to_string(), problem });
+        }
+        if let Some(rest) = text.strip_prefix("https://") {
+            let (host, port) = super::tcp(rest)
+                .map_err(|problem| AddressError { text: text.to_string(), problem })?;
+            let tls = Arc::new(Tls { verify: true, ..Tls::default() });
+            return Ok(Self::Tls { host, port, tls });
         }
         match text.strip_prefix("http://") {
             Some(rest) => alloc::format!("tcp://{rest}").parse().map(Self::Socket),
@@ -73,6 +119,10 @@ impl fmt::Display for Remote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Socket(address) => address.fmt(f),
+            Self::Tls { host, port, .. } if host.contains(':') => {
+                write!(f, "https://[{host}]:{port}")
+            }
+            Self::Tls { host, port, .. } => write!(f, "https://{host}:{port}"),
             Self::Ssh { user, host, port } => {
                 f.write_str("ssh://")?;
                 if let Some(user) = user {
@@ -91,6 +141,25 @@ impl fmt::Display for Remote {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tls_is_for_tcp() {
+        let tls = Tls { ca: Some("ca.pem".to_string()), ..Tls::default() };
+        let with = |text: &str| text.parse::<Remote>().unwrap().with_tls(tls.clone());
+        for text in ["tcp://h:2376", "https://h:2376"] {
+            let Ok(Remote::Tls { host, port, tls: wanted }) = with(text) else { panic!("{text}") };
+            assert_eq!((host.as_str(), port, &*wanted), ("h", 2376, &tls));
+        }
+        for text in ["unix://a.sock", "ssh://h"] {
+            assert!(with(text).is_err_and(|error| error.contains(text)), "{text}");
+        }
+        let Ok(Remote::Tls { tls, .. }) = "https://[::1]:1".parse() else { panic!() };
+        assert!(tls.verify);
+        for text in ["https://h", "https://h:1/", "https://"] {
+            let error = text.parse::<Remote>().unwrap_err().to_string();
+            assert!(error.contains(text), "{error}");
+        }
+    }
 
     #[test]
     fn ssh_addresses() {

@@ -4,9 +4,10 @@ use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::address::Remote;
+use crate::address::{Address, Remote, Tls};
 use crate::id::JobId;
 use crate::job::{Backend, Cx, Event, Upstream};
 
@@ -18,13 +19,16 @@ pub struct Forward {
 
 impl Forward {
     /// The words that [`from_words`](Self::from_words) takes, as a synopsis.
-    pub const USAGE: &'static str = "[--connect-timeout DURATION] [ADDRESS]";
+    pub const USAGE: &'static str = "[--connect-timeout DURATION] [--tls | --tlsverify] [--tlscacert FILE] \
+                                     [--tlscert FILE] [--tlskey FILE] [ADDRESS]";
     /// What it is for, in a line.
     pub const ABOUT: &'static str = "passes everything on to the engine at ADDRESS (DOCKER_HOST, else unix:///var/run/docker.sock)";
     /// Where an engine listens that was not told otherwise.
     pub const DEFAULT: &'static str = "unix:///var/run/docker.sock";
-    /// How long a connection to the engine may take unless told otherwise.
+    /// How long a connection to the engine may take unless told otherwise, the handshake of TLS included.
     pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+    /// The port of an engine with TLS that names none.
+    pub const TLS_PORT: u16 = 2376;
 
     /// A backend that forwards to that server.
     #[must_use]
@@ -32,36 +36,90 @@ impl Forward {
         Self { upstream: Arc::new(upstream) }
     }
 
-    /// Makes one from the words behind its name; `default` is the address without one.
+    /// Makes one from the words behind its name. Words without an address are followed by those of `default`, which have one.
     ///
     /// # Errors
     ///
-    /// An address or a duration that is none, more than one address, or an unknown option.
-    pub fn from_words(words: &[String], default: &str) -> Result<Self, String> {
-        let mut connect_timeout = Self::CONNECT_TIMEOUT;
-        let mut address = None;
+    /// An address or a duration that is none, more than one address, an unknown option, or TLS where there is none.
+    pub fn from_words(words: &[String], default: &[String]) -> Result<Self, String> {
+        let mut asked = Asked::default();
+        asked.read(words)?;
+        if asked.address.is_none() {
+            asked.read(default)?;
+        }
+        asked.upstream().map(Self::new)
+    }
+}
+
+/// What the words ask for.
+#[derive(Default)]
+struct Asked {
+    address: Option<String>,
+    connect_timeout: Option<Duration>,
+    is_tls: bool,
+    tls: Tls,
+}
+
+impl Asked {
+    fn read(&mut self, words: &[String]) -> Result<(), String> {
         let mut words = words.iter();
         while let Some(word) = words.next() {
-            if let Some(value) = word.strip_prefix("--connect-timeout") {
-                let value = match value.strip_prefix('=') {
-                    Some(value) => value,
-                    None if value.is_empty() => words.next().map_or("", String::as_str),
-                    None => return Err(format!("there is no option {word:?}")),
-                };
-                connect_timeout = duration(value).ok_or_else(|| {
-                    format!("--connect-timeout {value:?} is no duration: write 10s, 500ms or 2m")
-                })?;
-            } else if word.starts_with('-') {
-                return Err(format!("there is no option {word:?}"));
-            } else if let Some(before) = address.replace(word.to_owned()) {
-                return Err(format!(
-                    "two addresses, {before:?} and {word:?}: a chain of backends has one each"
-                ));
+            if !word.starts_with('-') {
+                if let Some(before) = self.address.replace(word.to_owned()) {
+                    return Err(format!(
+                        "two addresses, {before:?} and {word:?}: a chain of backends has one each"
+                    ));
+                }
+                continue;
+            }
+            let (name, value) =
+                word.split_once('=').map_or((word.as_str(), None), |(n, v)| (n, Some(v)));
+            let mut value = || value.or_else(|| words.next().map(String::as_str)).unwrap_or("");
+            let mut file = || match value() {
+                "" => Err(format!("{name} needs the name of a file")),
+                file => Ok(Some(file.to_owned())),
+            };
+            match name {
+                "--tls" if name == word => self.is_tls = true,
+                "--tlsverify" if name == word => (self.is_tls, self.tls.verify) = (true, true),
+                "--tlscacert" => self.tls.ca = file()?,
+                "--tlscert" => self.tls.cert = file()?,
+                "--tlskey" => self.tls.key = file()?,
+                "--connect-timeout" => {
+                    let value = value();
+                    let limit = duration(value).ok_or_else(|| {
+                        format!("{name} {value:?} is no duration: write 10s, 500ms or 2m")
+                    })?;
+                    self.connect_timeout = Some(limit);
+                }
+                _ => return Err(format!("there is no option {word:?}")),
             }
         }
-        let text = address.as_deref().unwrap_or(default);
-        let address = text.parse::<Remote>().map_err(|error| error.to_string())?;
-        Ok(Self::new(Upstream { address, connect_timeout }))
+        Ok(())
+    }
+
+    fn upstream(self) -> Result<Upstream, String> {
+        let Self { address, connect_timeout, is_tls, mut tls } = self;
+        let text = address.unwrap_or_default();
+        let has_files = tls.ca.is_some() || tls.cert.is_some() || tls.key.is_some();
+        let address = if is_tls || (has_files && text.starts_with("https://")) {
+            if text.starts_with("http://") {
+                return Err(format!("{text} is without TLS: write tcp://HOST:PORT"));
+            }
+            let address = match Address::with_default_port(&text, Forward::TLS_PORT) {
+                Ok(address) => Remote::Socket(address),
+                Err(_) => text.parse::<Remote>().map_err(|error| error.to_string())?,
+            };
+            tls.verify |= text.starts_with("https://");
+            address.with_tls(tls)?
+        } else if has_files {
+            // Whoever names certificates does not want to go without them.
+            return Err(String::from("certificates are named, but no TLS: add --tlsverify"));
+        } else {
+            text.parse::<Remote>().map_err(|error| error.to_string())?
+        };
+        let connect_timeout = connect_timeout.unwrap_or(Forward::CONNECT_TIMEOUT);
+        Ok(Upstream { address, connect_timeout })
     }
 }
 
@@ -83,23 +141,69 @@ impl Backend for Forward {
             cx.join(job, &self.upstream);
         }
     }
+
+    fn upstreams(&self) -> Vec<Arc<Upstream>> {
+        Vec::from([Arc::clone(&self.upstream)])
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloc::vec::Vec;
+
+    fn words(line: &str) -> Vec<String> {
+        line.split_whitespace().map(ToOwned::to_owned).collect()
+    }
 
     fn made(line: &str) -> Result<(String, u128), String> {
-        let words: Vec<String> = line.split_whitespace().map(ToOwned::to_owned).collect();
-        Forward::from_words(&words, Forward::DEFAULT).map(|forward| {
+        Forward::from_words(&words(line), &words(Forward::DEFAULT)).map(|forward| {
             let Upstream { address, connect_timeout } = &*forward.upstream;
             (address.to_string(), connect_timeout.as_millis())
         })
     }
 
+    fn tls(line: &str, default: &str) -> Result<(String, Tls), String> {
+        let forward = Forward::from_words(&words(line), &words(default))?;
+        let address = &forward.upstream.address;
+        let Remote::Tls { tls, .. } = address else { return Err(format!("{address}: no TLS")) };
+        Ok((address.to_string(), (**tls).clone()))
+    }
+
     #[test]
-    fn words() {
+    fn tls_as_docker_has_it() {
+        let file = |name: &str| Some(name.to_owned());
+        let none = Tls::default();
+        let verified = Tls { verify: true, ..Tls::default() };
+        let whole = Tls { verify: true, ca: file("a"), cert: file("c"), key: file("k") };
+        let files = "--tlscacert a --tlscert=c --tlskey k";
+        for (line, default, address, wanted) in [
+            ("--tls tcp://h:1", "", "https://h:1", &none),
+            ("--tlsverify tcp://h", "", "https://h:2376", &verified),
+            ("https://h:1", "", "https://h:1", &verified),
+            ("--tls https://h:1", "", "https://h:1", &verified),
+            ("", "--tlsverify tcp://h", "https://h:2376", &verified),
+            (&format!("--tlsverify {files} tcp://h:1"), "", "https://h:1", &whole),
+            (&format!("https://h:1 {files}"), "", "https://h:1", &whole),
+            (files, "--tlsverify tcp://h:1", "https://h:1", &whole),
+        ] {
+            let expected = Ok((address.to_owned(), wanted.clone()));
+            assert_eq!(tls(line, default), expected, "{line}, {default}");
+        }
+        for (line, word) in [
+            ("--tls=1 tcp://h:1", "--tls=1"),
+            ("--tlscacert a tcp://h:1", "--tlsverify"),
+            ("--tlsverify unix://a", "unix://a"),
+            ("--tlsverify ssh://h", "ssh://h"),
+            ("--tls http://h:1", "http://h:1"),
+            ("--tlsverify tcp://h --tlskey", "--tlskey"),
+            ("--tlsverify h:1", "tcp://h:1"),
+        ] {
+            assert!(made(line).is_err_and(|error| error.contains(word)), "{line}");
+        }
+    }
+
+    #[test]
+    fn addresses_and_timeouts() {
         for (line, address, timeout) in [
             ("", "unix:///var/run/docker.sock", 10_000),
             ("unix://a.sock", "unix://a.sock", 10_000),
@@ -116,7 +220,7 @@ mod tests {
             ("--connect-timeout", "no duration"),
             ("--connect-timeout soon tcp://a:1", "soon"),
             ("--connect-timeout=9999999999", "9999999999"),
-            ("--tls tcp://a:1", "--tls"),
+            ("--nosuch tcp://a:1", "--nosuch"),
         ] {
             assert!(made(line).is_err_and(|error| error.contains(word)), "{line}");
         }

@@ -46,16 +46,16 @@ impl Registry {
         registry.add("debug", Debug::USAGE, Debug::ABOUT, |words| {
             Debug::from_words(words).map(|backend| Box::new(backend) as Box<dyn Backend>)
         });
-        registry.add_forward(Forward::DEFAULT);
+        registry.add_forward([Forward::DEFAULT]);
         registry.add("simulator", Simulator::USAGE, Simulator::ABOUT, |words| {
             Simulator::from_words(words).map(|backend| Box::new(backend) as Box<dyn Backend>)
         });
         registry
     }
 
-    /// Adds `forward`, with the address that it takes without one.
-    pub fn add_forward(&mut self, default: impl Into<String>) {
-        let default = default.into();
+    /// Adds `forward`, with the words that it takes when its own have no address.
+    pub fn add_forward<W: Into<String>>(&mut self, default: impl IntoIterator<Item = W>) {
+        let default: Vec<String> = default.into_iter().map(Into::into).collect();
         self.add("forward", Forward::USAGE, Forward::ABOUT, move |words| {
             Forward::from_words(words, &default)
                 .map(|backend| Box::new(backend) as Box<dyn Backend>)

@@ -1,8 +1,10 @@
 //! What answers jobs.
 
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::fmt;
 
-use super::{Cx, Job, Status};
+use super::{Cx, Job, Status, Upstream};
 use crate::docker::Profile;
 use crate::id::JobId;
 
@@ -37,6 +39,12 @@ pub trait Backend: Send {
     /// A timer set by [`Cx::wake_at`] ran out. Times that belong to one job come to [`handle`](Backend::handle) instead.
     fn wake(&mut self, cx: &mut Cx<'_>, token: u64) {
         let _ = (cx, token);
+    }
+
+    /// The servers that it leaves jobs to ([`Cx::join`]), so that whoever runs it can prepare for them, and complain early of
+    /// what cannot work.
+    fn upstreams(&self) -> Vec<Arc<Upstream>> {
+        Vec::new()
     }
 
     /// Which engine this backend claims to be, if it claims to be one: its versions and what it calls itself. The first

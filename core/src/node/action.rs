@@ -1,6 +1,7 @@
 //! What a runtime tells a node, and what a node asks of a runtime.
 
 use core::fmt;
+use core::time::Duration;
 
 use crate::address::Remote;
 use crate::http1;
@@ -20,6 +21,8 @@ pub enum Input<'a> {
     Done(ConnId),
     /// The connection broke: a read or a write failed, or the peer is gone in both directions. [`Action::Close`] follows.
     Broken(ConnId),
+    /// As [`Input::Broken`], and it is known why: where that is a server's connection, its client is told.
+    Failed(ConnId, &'a str),
     /// A connection that [`Action::Connect`] asked for is open.
     Connected(ConnId),
     /// A connection that [`Action::Connect`] asked for cannot be had, for this reason. Nothing more is to be reported of it.
@@ -51,6 +54,8 @@ pub enum Action {
         conn: ConnId,
         /// Where to.
         to: Remote,
+        /// The node waits no longer than this, and nobody else needs to.
+        within: Duration,
     },
     /// Shut the sending side down, then report [`Input::Done`].
     Shutdown(ConnId),

@@ -145,7 +145,9 @@ impl Link {
                 return Some(Action::Shutdown(self.id));
             }
         }
-        if room && !self.reading && self.eof == Eof::Open && self.unread.len() < UNREAD {
+        // A head that grows beyond its limit is refused, so reading on is bounded there too.
+        let takes_more = self.unread.len() < UNREAD || self.http.halves().response == Half::Idle;
+        if room && !self.reading && self.eof == Eof::Open && takes_more {
             self.reading = true;
             return Some(Action::Read(self.id));
         }

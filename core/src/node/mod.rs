@@ -205,7 +205,12 @@ impl Node {
             ),
             Input::PeerShutdown(id) => self.route(id, Conn::peer_shutdown, Conn::upstream_ended),
             Input::Done(id) => self.route(id, Conn::done, Conn::upstream_done),
-            Input::Broken(id) => self.route(id, Conn::broken, Conn::upstream_broken),
+            Input::Broken(id) => self.route(id, Conn::broken, |conn, env| {
+                conn.upstream_broken(env, "the connection broke");
+            }),
+            Input::Failed(id, reason) => {
+                self.route(id, Conn::broken, |conn, env| conn.upstream_broken(env, reason));
+            }
             Input::Connected(id) => self.route(id, |_, _| {}, Conn::upstream_connected),
             Input::ConnectFailed(id, reason) => {
                 self.route(id, |_, _| {}, |conn, env| conn.upstream_failed(env, reason));
@@ -384,7 +389,8 @@ impl Node {
             let limits = self.config.limits.clone();
             let id = ConnId(self.conns.insert(Slot::Serving(client)));
             let to = upstream.address.clone();
-            self.actions.push_back(Action::Connect { conn: id, to });
+            let within = upstream.connect_timeout;
+            self.actions.push_back(Action::Connect { conn: id, to, within });
             Box::new(Link::new(id, upstream, limits))
         });
         self.with(client, |conn, env| conn.attach(env, link));

@@ -104,9 +104,9 @@ impl Conn {
         self.progress(env);
     }
 
-    pub(super) fn upstream_broken(&mut self, env: &mut Env<'_>) {
+    pub(super) fn upstream_broken(&mut self, env: &mut Env<'_>, how: &str) {
         self.relay_unread(env);
-        self.lost(env, "the connection broke");
+        self.lost(env, how);
         self.progress(env);
     }
 
@@ -152,9 +152,8 @@ impl Conn {
                             self.http.write(data, out);
                         }
                         Some(ClientEvent::End) => self.answer_ended(env),
-                        None if used == input.len() && link.eof == Eof::Seen => {
-                            self.server_ended(env);
-                        }
+                        // What is left, if anything, is the beginning of something that will not be completed.
+                        None if link.eof == Eof::Seen => self.server_ended(env),
                         None => return used,
                     }
                 }

@@ -121,6 +121,11 @@ impl World {
         self.run();
     }
 
+    pub(crate) fn fail(&mut self, id: ConnId, reason: &str) {
+        self.node.handle(self.now, Input::Failed(id, reason));
+        self.run();
+    }
+
     pub(crate) fn pass(&mut self, time: Duration) {
         let end = self.now + time;
         while let Some(due) = self.node.poll_timeout().filter(|due| *due <= end) {
@@ -203,7 +208,7 @@ impl World {
                         assert_eq!(peer.closed.replace(why), None, "closed twice");
                     }
                 }
-                Action::Connect { conn, to } => self.connects.push((conn, to.to_string())),
+                Action::Connect { conn, to, .. } => self.connects.push((conn, to.to_string())),
                 Action::Log(log) => self.logs.push(log),
                 other => panic!("{other:?}"),
             }

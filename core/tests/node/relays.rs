@@ -413,3 +413,38 @@ fn a_stop_ends_relayed_streams_that_have_no_end() {
     world.pass(Duration::from_secs(20));
     assert!(world.node.is_stopped() && world.peer(raw).closed.is_some());
 }
+
+#[test]
+fn an_answer_that_ends_in_its_head_or_in_a_chunk_s_size_is_broken() {
+    let mut world = World::forwarding();
+    let (client, server) = asked(&mut world, PING);
+    world.send(server, b"HTTP/1.1 200 OK\r\nContent-Ty");
+    world.half_close(server);
+    assert!(world.text(client).starts_with("HTTP/1.1 502 "));
+
+    let (client, server) = asked(&mut world, PING);
+    world.send(server, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n1");
+    world.half_close(server);
+    assert_eq!(world.peer(client).closed, Some(CloseReason::UpstreamBroken));
+}
+
+#[test]
+fn an_answer_s_head_has_its_limit() {
+    let mut world = World::forwarding();
+    let (client, server) = asked(&mut world, PING);
+    world.send(server, b"HTTP/1.1 200 OK\r\n");
+    for _ in 0..100 {
+        world.send(server, format!("X: {}\r\n", "x".repeat(1000)).as_bytes());
+    }
+    let said = world.text(client);
+    assert!(said.starts_with("HTTP/1.1 502 ") && said.contains("its answer is no HTTP"), "{said}");
+}
+
+#[test]
+fn why_a_connection_failed_is_told() {
+    let mut world = World::forwarding();
+    let (client, server) = asked(&mut world, PING);
+    world.fail(server, "Permission denied (publickey).");
+    let said = world.text(client);
+    assert!(said.starts_with("HTTP/1.1 502 ") && said.contains("(publickey)."), "{said}");
+}

@@ -4,15 +4,23 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Command};
+use libswarm::address::Tls;
 use libswarm::backend::Registry;
 use libswarm::{node, words};
 use log::LevelFilter;
 
 use crate::duration;
+use crate::logging::Format;
 
 /// Where to listen when no address is given.
 pub(crate) const DEFAULT_ADDRESS: &str = "tcp://localhost:4242";
+
+/// Where to listen then with TLS.
+pub(crate) const DEFAULT_TLS_ADDRESS: &str = "tcp://localhost:2376";
+
+/// The port of an address that has TLS and names none.
+pub(crate) const TLS_PORT: u16 = 2376;
 
 /// What answers when no backend is given.
 const DEFAULT_BACKEND: &str = "simulator";
@@ -29,6 +37,9 @@ pub(crate) struct Options {
     show_secrets: bool,
     pub(crate) shutdown_timeout: Duration,
     pub(crate) log_level: LevelFilter,
+    pub(crate) log_format: Format,
+    pub(crate) group: Option<String>,
+    pub(crate) tls: Option<Tls>,
     pub(crate) routes: bool,
 }
 
@@ -44,6 +55,8 @@ impl Options {
 
     fn new(matches: &ArgMatches) -> Self {
         let all = |id| matches.get_many::<String>(id).into_iter().flatten().cloned().collect();
+        let one = |id| matches.get_one::<String>(id).cloned();
+        let verify = matches.get_flag("tlsverify");
         let log_level = if matches.get_flag("debug") {
             LevelFilter::Debug
         } else {
@@ -58,6 +71,14 @@ impl Options {
                 .copied()
                 .unwrap_or_else(default_shutdown_timeout),
             log_level,
+            log_format: matches.get_one("log-format").copied().unwrap_or(Format::Text),
+            group: one("group"),
+            tls: (verify || matches.get_flag("tls")).then(|| Tls {
+                verify,
+                ca: one("tlscacert"),
+                cert: one("tlscert"),
+                key: one("tlskey"),
+            }),
             routes: matches.get_flag("routes"),
         }
     }
@@ -132,6 +153,15 @@ fn command(runtime: &str, registry: &Registry) -> Command {
                 .action(ArgAction::SetTrue),
         )
         .arg(
+            Arg::new("group")
+                .short('G')
+                .long("group")
+                .value_name("GROUP")
+                .help("Give unix sockets to this group (its name or number)"),
+        )
+        .args(tls_args())
+        .group(ArgGroup::new("encrypted").args(["tls", "tlsverify"]).multiple(true))
+        .arg(
             Arg::new("log-level")
                 .long("log-level")
                 .value_name("LEVEL")
@@ -150,11 +180,39 @@ fn command(runtime: &str, registry: &Registry) -> Command {
                 .action(ArgAction::SetTrue),
         )
         .arg(
+            Arg::new("log-format")
+                .long("log-format")
+                .value_name("FORMAT")
+                .help("How to log: text, or json as dockerd has it [default: text]")
+                .hide_possible_values(true)
+                .value_parser(
+                    PossibleValuesParser::new(["text", "json"])
+                        .map(|format| if format == "json" { Format::Json } else { Format::Text }),
+                ),
+        )
+        .arg(
             Arg::new("routes")
                 .long("routes")
                 .help("Print the routes of the API: METHOD PATH JOB FROM-VERSION")
                 .action(ArgAction::SetTrue),
         )
+}
+
+/// dockerd's options, with its defaults.
+fn tls_args() -> [Arg; 5] {
+    let flag = |name: &'static str, help: &'static str| {
+        Arg::new(name).long(name).help(help).action(ArgAction::SetTrue)
+    };
+    let file = |name: &'static str, help: &'static str| {
+        Arg::new(name).long(name).value_name("FILE").help(help).requires("encrypted")
+    };
+    [
+        flag("tls", "Speak TLS on tcp addresses, with any client; see TLS"),
+        flag("tlsverify", "Speak TLS there, only with clients that the CA has signed for"),
+        file("tlscacert", "The CA of clients' certificates [default: ~/.docker/ca.pem]"),
+        file("tlscert", "The daemon's certificate [default: ~/.docker/cert.pem]"),
+        file("tlskey", "The key of that certificate [default: ~/.docker/key.pem]"),
+    ]
 }
 
 fn after_help(registry: &Registry) -> String {
@@ -164,7 +222,12 @@ Addresses:
   tcp://HOST:PORT    all addresses of a name, an IPv4 address, or an IPv6 address in brackets;
                      no HOST: all interfaces; port 0: a free one
   unix://PATH        a socket for its owner and its group; PATH may be relative
-  Without an address: {DEFAULT_ADDRESS}
+  fd://[NAME]        sockets that systemd has opened: all, or those with that name or number
+  Without an address: {DEFAULT_ADDRESS}; with TLS {DEFAULT_TLS_ADDRESS}
+
+TLS:
+  dockerd's options. DOCKER_CERT_PATH names another directory than ~/.docker. SIGHUP reads all
+  certificates again; open connections stay. With TLS, tcp://HOST has port {TLS_PORT}.
 
 Backends:
 "
@@ -247,6 +310,9 @@ mod tests {
             show_secrets: false,
             shutdown_timeout: Duration::from_millis(1500),
             log_level: LevelFilter::Warn,
+            log_format: Format::Text,
+            group: None,
+            tls: None,
             routes: false,
         };
         for line in [
@@ -283,6 +349,23 @@ mod tests {
     }
 
     #[test]
+    fn tls_is_asked_for_as_of_dockerd() {
+        let tls = |line: &str| parse(&line.split(' ').collect::<Vec<_>>()).map(|o| o.tls);
+        let file = |name: &str| Some(name.to_owned());
+        assert_eq!(tls("tcp://h:1").unwrap(), None);
+        assert_eq!(tls("--tls").unwrap(), Some(Tls::default()));
+        let verified = Tls { verify: true, ..Tls::default() };
+        assert_eq!(tls("--tlsverify").unwrap(), Some(verified.clone()));
+        assert_eq!(tls("--tls --tlsverify").unwrap(), Some(verified.clone()));
+        let whole = Tls { ca: file("a"), cert: file("c"), key: file("k"), ..verified };
+        let line = "--tlscacert a --tlsverify --tlscert=c --tlskey k";
+        assert_eq!(tls(line).unwrap(), Some(whole));
+        let error = tls("--tlscert c").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::MissingRequiredArgument);
+        assert!(error.to_string().contains("--tlsverify"), "{error}");
+    }
+
+    #[test]
     fn secrets_are_shown_by_debug_backends() {
         let options = parse(&[
             "--backend",
@@ -310,6 +393,7 @@ mod tests {
             (&["--shutdown-timeout", "10x"], ErrorKind::ValueValidation, "write 10s, 500ms"),
             (&["--shutdown-timeout="], ErrorKind::ValueValidation, "<DURATION>"),
             (&["--log-level", "loud"], ErrorKind::InvalidValue, "error, warn, info, debug"),
+            (&["--log-format", "xml"], ErrorKind::InvalidValue, "text, json"),
             (&["--backends", "x"], ErrorKind::UnknownArgument, "--backend"),
         ] {
             let error = parse(args).unwrap_err();
@@ -328,10 +412,14 @@ mod tests {
             for wanted in [
                 "Usage: swarmd [OPTIONS] [ADDRESS]...",
                 "\nAddresses:\n",
-                "\n  Without an address: tcp://localhost:4242\n",
+                "\n  Without an address: tcp://localhost:4242; with TLS tcp://localhost:2376\n",
                 "\nBackends:\n  debug [WORD...]\n      Answers from memory",
                 "\n  simulator [WORD...]\n",
                 "[default: 10s]",
+                "\nTLS:\n",
+                "--tlscacert <FILE>",
+                "-G, --group <GROUP>",
+                "--log-format <FORMAT>",
             ] {
                 assert!(help.contains(wanted), "{wanted:?} is not in\n{help}");
             }

@@ -11,9 +11,10 @@ use libswarm::docker::routes::{self, Route};
 use libswarm::node::Config;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::cli::{DEFAULT_ADDRESS, Options};
+use crate::cli::{DEFAULT_ADDRESS, DEFAULT_TLS_ADDRESS, Options, TLS_PORT};
+use crate::group;
 use crate::listen::Listener;
-use crate::logging::{self, print, say};
+use crate::logging::{self, print, say, say_error};
 use crate::server::{Server, ServerBuilder};
 use crate::signals::{self, Files};
 use crate::stop::stopper;
@@ -31,11 +32,10 @@ pub fn daemon(
     run: impl FnOnce(Server) -> io::Result<()>,
 ) -> ExitCode {
     // Only a registry that has `forward` gets the one that knows where this machine's clients look for their engine.
-    if let Ok(host) = env::var("DOCKER_HOST")
-        && !host.is_empty()
-        && registry.kinds().any(|(name, ..)| name == "forward")
+    if registry.kinds().any(|(name, ..)| name == "forward")
+        && let Some(words) = usual_engine(|name| env::var(name).ok())
     {
-        registry.add_forward(host);
+        registry.add_forward(words);
     }
     let options = match Options::parse(runtime, &registry, env::args_os()) {
         Ok(options) => options,
@@ -49,14 +49,29 @@ pub fn daemon(
         print(&columns(routes::table()), "");
         return ExitCode::SUCCESS;
     }
-    logging::start(options.log_level);
+    logging::start(options.log_level, options.log_format);
     match start(&options, registry).and_then(|server| run(server).map_err(|e| e.to_string())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            say(format_args!("error: {error}"));
+            say_error(&error);
             ExitCode::FAILURE
         }
     }
+}
+
+/// Where this machine's clients look for their engine, as words of `forward`: docker's own command goes by the same
+/// variables, and takes no notice of those for TLS where there is none.
+fn usual_engine(variable: impl Fn(&str) -> Option<String>) -> Option<Vec<String>> {
+    let set = |name| variable(name).filter(|value| !value.is_empty());
+    let host = set("DOCKER_HOST")?;
+    let tls = if !host.starts_with("tcp://") {
+        None
+    } else if set("DOCKER_TLS_VERIFY").is_some() {
+        Some("--tlsverify")
+    } else {
+        set("DOCKER_TLS").map(|_| "--tls")
+    };
+    Some(tls.map(str::to_owned).into_iter().chain([host]).collect())
 }
 
 fn start(options: &Options, registry: Registry) -> Result<Server, String> {
@@ -72,42 +87,81 @@ fn start(options: &Options, registry: Registry) -> Result<Server, String> {
     for line in options.backends() {
         builder = builder.backend(line);
     }
-    for address in addresses(&options.addresses)? {
-        builder = builder.listen(address);
+    for address in addresses(&options.addresses, options.tls.is_some())? {
+        builder = match address {
+            Frontend::Address(address) => builder.listen(address),
+            Frontend::Inherited(name) => builder.listen_inherited(name),
+        };
+    }
+    if let Some(group) = &options.group {
+        builder = builder.group(group::number(group)?);
+    }
+    if let Some(tls) = &options.tls {
+        builder = builder.tls(tls.clone());
     }
     let server = builder.build(stopped).map_err(|error| error.to_string())?;
     files.set(server.listeners.iter().filter_map(Listener::file).collect());
+    if server.certificates.are_used() {
+        signals::renew_on_hangup(server.certificates.clone())
+            .map_err(|error| format!("SIGHUP cannot be handled: {error}"))?;
+    }
 
     if options.show_secrets_in_vain() {
         log::warn!("--show-secrets is of no use without --backend debug");
     }
     for listener in &server.listeners {
-        if listener.is_open_to_others() {
-            log::warn!("{}", exposed(listener.address()));
+        if listener.is_open_to_others() && !listener.verifies() {
+            log::warn!("{}", exposed(listener.address(), listener.is_encrypted()));
         }
     }
     for listener in &server.listeners {
         say(format_args!("listening on {}", listener.address()));
     }
     if options.addresses.is_empty() {
-        say(format_args!("to use it: export DOCKER_HOST={DEFAULT_ADDRESS}"));
+        say(match &options.tls {
+            None => format!("to use it: export DOCKER_HOST={DEFAULT_ADDRESS}"),
+            Some(tls) => {
+                let mode = if tls.verify { "DOCKER_TLS_VERIFY" } else { "DOCKER_TLS" };
+                format!("to use it: export DOCKER_HOST={DEFAULT_TLS_ADDRESS} {mode}=1")
+            }
+        });
     }
     Ok(server)
 }
 
-fn addresses(given: &[String]) -> Result<Vec<Address>, String> {
-    let default = [DEFAULT_ADDRESS.to_owned()];
-    let given = if given.is_empty() { &default } else { given };
-    given.iter().map(|text| text.parse::<Address>().map_err(|error| error.to_string())).collect()
+/// Where connections come from.
+#[derive(PartialEq, Eq, Debug)]
+enum Frontend {
+    Address(Address),
+    /// `fd://` and a name.
+    Inherited(String),
 }
 
-/// The warning that dockerd gives for an endpoint that others can reach without TLS.
-fn exposed(address: &Address) -> String {
+fn addresses(given: &[String], tls: bool) -> Result<Vec<Frontend>, String> {
+    let default = [if tls { DEFAULT_TLS_ADDRESS } else { DEFAULT_ADDRESS }.to_owned()];
+    let given = if given.is_empty() { &default } else { given };
+    let parse = |text: &String| match text.strip_prefix("fd://") {
+        // dockerd knows both spellings.
+        Some("*") => Ok(Frontend::Inherited(String::new())),
+        Some(name) => Ok(Frontend::Inherited(name.to_owned())),
+        None if tls => Address::with_default_port(text, TLS_PORT).map(Frontend::Address),
+        None => text.parse().map(Frontend::Address),
+    };
+    given.iter().map(|text| parse(text).map_err(|error| error.to_string())).collect()
+}
+
+/// The warning that dockerd gives for an endpoint that others can use.
+fn exposed(address: &Address, encrypted: bool) -> String {
     let address = address.to_string();
     let host = address.strip_prefix("tcp://").unwrap_or(&address);
+    let how = if encrypted {
+        format!("https://{host} to everybody who can reach it")
+    } else {
+        format!("http://{host} without encryption")
+    };
     format!(
-        "API is accessible on http://{host} without encryption. Access to it is equivalent to root \
-         access on the host: listen on a loopback address or a unix socket, or keep others out"
+        "API is accessible on {how}. Access to it is equivalent to root access on the host: use \
+         --tlsverify, or listen on a loopback address or a unix socket"
     )
 }
 
@@ -146,24 +200,69 @@ mod tests {
 
     #[test]
     fn without_addresses_there_is_one_that_others_cannot_reach() {
-        let default = addresses(&[]).unwrap();
-        assert_eq!(default, [Address::Tcp { host: "localhost".into(), port: 4242 }]);
+        for (tls, port) in [(false, 4242), (true, 2376)] {
+            let address = Address::Tcp { host: "localhost".into(), port };
+            assert_eq!(addresses(&[], tls).unwrap(), [Frontend::Address(address)]);
+        }
+    }
+
+    #[test]
+    fn tls_has_a_port_of_its_own() {
+        let given = ["tcp://[::1]", "tcp://h:1", "fd://", "fd://*", "fd://name"].map(String::from);
+        let all: Vec<String> = addresses(&given, true)
+            .unwrap()
+            .into_iter()
+            .map(|frontend| match frontend {
+                Frontend::Address(address) => address.to_string(),
+                Frontend::Inherited(name) => format!("inherited {name:?}"),
+            })
+            .collect();
+        let inherited = ["inherited \"\"", "inherited \"\"", "inherited \"name\""];
+        assert_eq!(all, [&["tcp://[::1]:2376", "tcp://h:1"][..], &inherited].concat());
+        assert!(addresses(&given, false).unwrap_err().contains("it has no port"));
+    }
+
+    #[test]
+    fn the_usual_engine_is_dockers() {
+        let engine = |set: &[(&str, &str)]| {
+            usual_engine(|name| {
+                let found = set.iter().find(|(known, _)| *known == name);
+                found.map(|(_, value)| (*value).to_owned())
+            })
+            .map(|words| words.join(" "))
+        };
+        let (verify, tls) = (("DOCKER_TLS_VERIFY", "1"), ("DOCKER_TLS", "1"));
+        for (host, variables, expected) in [
+            ("tcp://h:1", &[][..], Some("tcp://h:1")),
+            ("tcp://h:1", &[verify][..], Some("--tlsverify tcp://h:1")),
+            ("tcp://h:1", &[tls][..], Some("--tls tcp://h:1")),
+            ("tcp://h:1", &[tls, verify][..], Some("--tlsverify tcp://h:1")),
+            ("tcp://h:1", &[("DOCKER_TLS_VERIFY", "")][..], Some("tcp://h:1")),
+            ("unix://a", &[verify][..], Some("unix://a")),
+            ("", &[verify][..], None),
+        ] {
+            let set = [&[("DOCKER_HOST", host)], variables].concat();
+            assert_eq!(engine(&set).as_deref(), expected, "{set:?}");
+        }
+        assert_eq!(engine(&[verify]), None);
     }
 
     #[test]
     fn the_first_wrong_address_is_named() {
         let given = ["tcp://localhost:1", "/run/x.sock", "nonsense"].map(String::from);
         assert_eq!(
-            addresses(&given).unwrap_err(),
+            addresses(&given, false).unwrap_err(),
             "wrong address \"/run/x.sock\": the prefix unix:// is missing: write unix:///run/x.sock"
         );
     }
 
     #[test]
     fn the_warning_names_the_endpoint() {
-        let warning = exposed(&"tcp://[::]:2375".parse().unwrap());
+        let warning = exposed(&"tcp://[::]:2375".parse().unwrap(), false);
         assert!(warning.starts_with("API is accessible on http://[::]:2375 without encryption."));
         assert!(warning.contains("equivalent to root access on the host"));
+        let warning = exposed(&"tcp://[::]:2376".parse().unwrap(), true);
+        assert!(warning.starts_with("API is accessible on https://[::]:2376 to everybody"));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What both runtimes of libswarm share and needs std: the command line of `swarmd`, listening sockets, signals, logging,
+//! What both runtimes of libswarm share and needs std: the command line of `swarmd`, listening sockets, TLS, signals, logging,
 //! the clock, and stopping.
 //!
 //! A runtime's binary hands its `run` function to [`daemon`], which does the rest:
@@ -26,6 +26,7 @@ mod clock;
 mod connect;
 mod daemon;
 mod duration;
+mod group;
 mod listen;
 mod logging;
 mod server;
@@ -33,15 +34,17 @@ mod signals;
 mod ssh;
 mod stop;
 mod stream;
+mod tls;
 mod wake;
 
 pub use clock::Clock;
-pub use connect::{connect, connect_now};
+pub use connect::{connect, connect_now, connect_plain};
 pub use daemon::daemon;
-pub use listen::{ListenError, Listener, concerns_one_connection, listen};
+pub use listen::{InheritError, ListenError, Listener, concerns_one_connection, listen};
 pub use logging::print_log;
 pub use server::{BuildError, Server, ServerBuilder};
-pub use ssh::Ssh;
+pub use ssh::{Obituary, Ssh};
 pub use stop::{Stopped, Stopper, stopper};
-pub use stream::{Peer, Stream};
+pub use stream::{Peer, Stream, Transport};
+pub use tls::{Certificates, Input, Session, TlsError};
 pub use wake::Wake;

@@ -2,30 +2,70 @@
 
 use std::fmt;
 use std::io::{self, Write};
-use std::sync::Once;
+use std::sync::{Once, OnceLock};
+use std::time::SystemTime;
 
 use env_logger::{Builder, Target};
 use libswarm::job::Log;
 use log::LevelFilter;
 
+/// How lines on stderr look.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Format {
+    /// `warning: what there is to say`.
+    Text,
+    /// `{"level":"warning","msg":"what there is to say","time":"…"}`, as dockerd has it.
+    Json,
+}
+
+static FORMAT: OnceLock<Format> = OnceLock::new();
+
 /// Sends the `log` crate's records to stderr. Does nothing if the program has a logger already.
-pub(crate) fn start(level: LevelFilter) {
+pub(crate) fn start(level: LevelFilter, format: Format) {
+    let format = *FORMAT.get_or_init(|| format);
     let _ = Builder::new()
         .filter_level(level)
         .target(Target::Stderr)
-        .format(|out, record| writeln!(out, "{}", line(record.level(), &record.args().to_string())))
+        .format(move |out, record| {
+            let message = record.args().to_string();
+            writeln!(
+                out,
+                "{}",
+                match format {
+                    Format::Text => line(record.level(), &message),
+                    Format::Json => object(record.level(), &message, now()),
+                }
+            )
+        })
         .try_init();
 }
 
-/// One line, whatever the message holds: a name that a client chose must not forge another line or drive a terminal.
-fn line(level: log::Level, message: &str) -> String {
-    let level = match level {
+#[expect(clippy::disallowed_methods, reason = "no run depends on when a line is logged")]
+fn now() -> SystemTime {
+    SystemTime::now()
+}
+
+const fn name(level: log::Level) -> &'static str {
+    match level {
         log::Level::Error => "error",
         log::Level::Warn => "warning",
         log::Level::Info => "info",
         log::Level::Debug | log::Level::Trace => "debug",
-    };
-    let mut line = format!("{level}: ");
+    }
+}
+
+fn object(level: log::Level, message: &str, time: SystemTime) -> String {
+    serde_json::json!({
+        "level": name(level),
+        "msg": message,
+        "time": humantime::format_rfc3339_nanos(time).to_string(),
+    })
+    .to_string()
+}
+
+/// One line, whatever the message holds: a name that a client chose must not forge another line or drive a terminal.
+fn line(level: log::Level, message: &str) -> String {
+    let mut line = format!("{}: ", name(level));
     for character in message.chars() {
         if character.is_control() && character != '\t' {
             line.extend(character.escape_default());
@@ -38,7 +78,20 @@ fn line(level: log::Level, message: &str) -> String {
 
 /// Says a line on stderr, whatever the log level is. That nobody reads it is no failure.
 pub(crate) fn say(text: impl fmt::Display) {
-    let _ = io::stderr().write_all(format!("{text}\n").as_bytes());
+    let line = match FORMAT.get() {
+        Some(Format::Json) => object(log::Level::Info, &text.to_string(), now()),
+        Some(Format::Text) | None => text.to_string(),
+    };
+    let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
+}
+
+/// Says why the daemon ends, as [`say`].
+pub(crate) fn say_error(error: &str) {
+    let line = match FORMAT.get() {
+        Some(Format::Json) => object(log::Level::Error, error, now()),
+        Some(Format::Text) | None => format!("error: {error}"),
+    };
+    let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
 }
 
 /// Does what a node's action to log asks for: a backend's own output goes to stdout, at once, on lines of its own; the
@@ -83,6 +136,15 @@ mod tests {
         assert_eq!(
             line(log::Level::Warn, "no \u{1b}[31mname\nerror: fake\ttab é"),
             "warning: no \\u{1b}[31mname\\nerror: fake\ttab é"
+        );
+    }
+
+    #[test]
+    fn an_object_is_dockerds() {
+        let time = SystemTime::UNIX_EPOCH + std::time::Duration::from_nanos(1_500_000_000);
+        assert_eq!(
+            object(log::Level::Warn, "a \"name\"\nof\u{1b}", time),
+            r#"{"level":"warning","msg":"a \"name\"\nof\u001b","time":"1970-01-01T00:00:01.500000000Z"}"#
         );
     }
 

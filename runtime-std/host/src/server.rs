@@ -4,14 +4,15 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 
-use libswarm::address::Address;
+use libswarm::address::{Address, Remote, Tls};
 use libswarm::backend::{Registry, RegistryError};
 use libswarm::job::Engine;
 use libswarm::node::Config;
 
 use crate::clock::Clock;
-use crate::listen::{ListenError, Listener, listen};
+use crate::listen::{InheritError, Inherited, ListenError, Listener, Setup, listen_with};
 use crate::stop::Stopped;
+use crate::tls::{Certificates, TlsError};
 
 /// What a runtime's `run` takes: everything a node needs, and where its connections come from.
 pub struct Server {
@@ -25,6 +26,8 @@ pub struct Server {
     pub clock: Clock,
     /// For what randomness the node itself needs, from the operating system; the engine has its own.
     pub seed: u64,
+    /// The TLS of frontends and to upstreams.
+    pub certificates: Certificates,
     /// Says when to stop.
     pub stopped: Stopped,
 }
@@ -53,17 +56,35 @@ pub struct ServerBuilder {
     addresses: Vec<Address>,
     backends: Vec<String>,
     config: Config,
+    tls: Option<Tls>,
+    group: Option<u32>,
+    inherited: Vec<String>,
 }
 
 impl ServerBuilder {
     /// A server without frontends and backends; `registry` knows the backends there are.
     pub fn new(registry: Registry) -> Self {
-        Self { registry, addresses: Vec::new(), backends: Vec::new(), config: Config::default() }
+        Self {
+            registry,
+            addresses: Vec::new(),
+            backends: Vec::new(),
+            config: Config::default(),
+            tls: None,
+            group: None,
+            inherited: Vec::new(),
+        }
     }
 
     /// Adds a frontend.
     pub fn listen(mut self, address: Address) -> Self {
         self.addresses.push(address);
+        self
+    }
+
+    /// Adds sockets that systemd has opened for this process (`LISTEN_FDS`, `LISTEN_PID`): those of that name
+    /// (`LISTEN_FDNAMES`) or number, or all of them if it is empty.
+    pub fn listen_inherited(mut self, name: impl Into<String>) -> Self {
+        self.inherited.push(name.into());
         self
     }
 
@@ -79,26 +100,54 @@ impl ServerBuilder {
         self
     }
 
-    /// Makes the backends, starts the clock and listens, in that order. `stopped` comes from [`stopper`](crate::stopper).
+    /// Has all frontends with TCP speak TLS; with [`Tls::verify`] only to clients with a certificate of the authority's. Files
+    /// that are not named are `ca.pem`, `cert.pem` and `key.pem` in `DOCKER_CERT_PATH`, else in `~/.docker`.
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
+    /// Gives the files of unix sockets to that group, whose members may then connect.
+    pub fn group(mut self, group: u32) -> Self {
+        self.group = Some(group);
+        self
+    }
+
+    /// Makes the backends, reads certificates, starts the clock and listens, in that order. `stopped` comes from [`stopper`](crate::stopper).
     ///
     /// # Errors
     ///
-    /// A backend cannot be made, an address cannot be listened on, or the operating system has no random numbers.
+    /// A backend cannot be made, a certificate cannot be used, an address cannot be listened on, or the operating system has no
+    /// random numbers.
     pub fn build(self, stopped: Stopped) -> Result<Server, BuildError> {
         let clock = Clock::start();
         let mut config = self.config;
         config.epoch = clock.epoch();
+        let certificates = Certificates::new(self.tls).map_err(BuildError::Tls)?;
         let mut engine = Engine::new(random()?);
         engine.set_epoch(clock.epoch());
         for line in &self.backends {
             let (name, backend) = self.registry.make(line).map_err(BuildError::Backend)?;
+            for upstream in backend.upstreams() {
+                if let Remote::Tls { tls, .. } = &upstream.address {
+                    certificates.prepare(tls).map_err(BuildError::Tls)?;
+                }
+            }
             engine.push(name, backend);
         }
         let mut listeners = Vec::new();
+        let setup = Setup { tls: certificates.frontend().cloned(), group: self.group };
         for address in &self.addresses {
-            listeners.append(&mut listen(address).map_err(BuildError::Listen)?);
+            listeners.append(&mut listen_with(address, &setup).map_err(BuildError::Listen)?);
         }
-        Ok(Server { listeners, config, engine, clock, seed: random()?, stopped })
+        if !self.inherited.is_empty() {
+            let mut sockets = Inherited::from_environment();
+            for name in &self.inherited {
+                let mut taken = sockets.take(name, &setup).map_err(BuildError::Inherit)?;
+                listeners.append(&mut taken);
+            }
+        }
+        Ok(Server { listeners, config, engine, clock, seed: random()?, certificates, stopped })
     }
 }
 
@@ -114,6 +163,10 @@ pub enum BuildError {
     Backend(RegistryError),
     /// An address cannot be listened on.
     Listen(ListenError),
+    /// There are no such sockets to inherit.
+    Inherit(InheritError),
+    /// A certificate, a key or what they are to be used with is wrong.
+    Tls(TlsError),
     /// The operating system has no random numbers.
     Random(io::Error),
 }
@@ -123,6 +176,8 @@ impl fmt::Display for BuildError {
         match self {
             Self::Backend(error) => write!(f, "{error}"),
             Self::Listen(error) => write!(f, "{error}"),
+            Self::Inherit(error) => write!(f, "{error}"),
+            Self::Tls(error) => write!(f, "{error}"),
             Self::Random(error) => {
                 write!(f, "the operating system has no random numbers: {error}")
             }
@@ -135,6 +190,8 @@ impl Error for BuildError {
         match self {
             Self::Backend(error) => error.source(),
             Self::Listen(error) => error.source(),
+            Self::Inherit(error) => error.source(),
+            Self::Tls(error) => error.source(),
             Self::Random(error) => Some(error),
         }
     }

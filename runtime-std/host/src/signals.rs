@@ -1,4 +1,4 @@
-//! SIGTERM and SIGINT: the first stops gracefully, the second at once.
+//! SIGTERM and SIGINT: the first stops gracefully, the second at once. SIGHUP: certificates are read again.
 
 use std::io;
 use std::process;
@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::signal_name;
 
 use crate::listen::SocketFile;
 use crate::stop::Stopper;
+use crate::tls::Certificates;
 
 /// The socket files to remove when the process ends without unwinding.
 #[derive(Clone, Default)]
@@ -48,6 +49,24 @@ pub(crate) fn handle(stopper: Stopper, patience: Duration, files: Files) -> io::
                 let name = signal_name(signal).unwrap_or("a signal");
                 log::info!("{name}: stopping within {patience:?}; a second one ends it at once");
             });
+        }
+    })?;
+    Ok(())
+}
+
+/// From now on, SIGHUP reads certificates again.
+pub(crate) fn renew_on_hangup(certificates: Certificates) -> io::Result<()> {
+    let mut signals = Signals::new([SIGHUP])?;
+    thread::Builder::new().name("renewal".to_owned()).spawn(move || {
+        for _ in signals.forever() {
+            match certificates.renew() {
+                Ok(()) => log::info!("SIGHUP: the certificates are read again"),
+                Err(error) => {
+                    log::error!(
+                        "SIGHUP: {error}; the certificates that were read before stay in use"
+                    );
+                }
+            }
         }
     })?;
     Ok(())

@@ -4,21 +4,83 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::connect::left;
 
 /// A connection whose other end is an ssh command, which runs `docker system dial-stdio` on another host. The command
 /// ends with it.
 #[derive(Debug)]
 pub struct Ssh {
     pub(crate) near: UnixStream,
-    child: Mutex<Child>,
+    child: Arc<Mutex<Child>>,
+    stderr: Arc<Stderr>,
+    /// Something has come from the other host.
+    heard: AtomicBool,
     /// Held until something has come from the other host: then the handshake is over.
     handshake: Mutex<Option<Handshake>>,
 }
 
 /// More handshakes at once, and a stock sshd begins to refuse them (its MaxStartups is 10:30:100).
 const HANDSHAKES: usize = 8;
+
+/// What the command has said on stderr.
+#[derive(Default, Debug)]
+struct Stderr {
+    said: Mutex<Said>,
+    ended: Condvar,
+}
+
+#[derive(Default, Debug)]
+struct Said {
+    text: String,
+    ended: bool,
+}
+
+/// Of what it says so much is kept for a client; the log has more.
+const KEPT: usize = 2 * 1024;
+
+/// A command that has closed its output has this long to end, and to say why.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The end of a connection of which nothing has ever come: what the ssh command says of that.
+#[derive(Debug)]
+pub struct Obituary {
+    child: Arc<Mutex<Child>>,
+    stderr: Arc<Stderr>,
+}
+
+impl Obituary {
+    /// Waits until it is said, which takes a moment.
+    #[must_use]
+    pub fn read(self) -> String {
+        let said = lock(&self.stderr.said);
+        let (said, _) = self
+            .stderr
+            .ended
+            .wait_timeout_while(said, PATIENCE, |said| !said.ended)
+            .unwrap_or_else(PoisonError::into_inner);
+        let text = said.text.trim().to_owned();
+        drop(said);
+        // It has ended just before its stderr did, or will in an instant.
+        let start = Instant::now();
+        let status = loop {
+            match lock(&self.child).try_wait() {
+                Ok(Some(status)) => break format!("ended with {status}"),
+                Ok(None) if start.elapsed() < PATIENCE => {}
+                _ => break String::from("closed the connection"),
+            }
+            thread::sleep(Duration::from_millis(2));
+        };
+        match text.as_str() {
+            "" => format!("the ssh command {status} and said nothing"),
+            text => format!("the ssh command {status}: {text}"),
+        }
+    }
+}
 
 /// One of the places for handshakes.
 #[derive(Debug)]
@@ -29,13 +91,17 @@ static FREED: Condvar = Condvar::new();
 
 impl Handshake {
     /// Waits for a place.
-    fn begin() -> Self {
+    fn begin(deadline: Instant) -> io::Result<Self> {
         let held = lock(&HELD);
-        let mut held = FREED
-            .wait_while(held, |held| *held >= HANDSHAKES)
+        let (mut held, waited) = FREED
+            .wait_timeout_while(held, left(deadline)?, |held| *held >= HANDSHAKES)
             .unwrap_or_else(PoisonError::into_inner);
+        if waited.timed_out() {
+            let reason = format!("{HANDSHAKES} other handshakes of ssh take too long");
+            return Err(io::Error::new(io::ErrorKind::TimedOut, reason));
+        }
         *held += 1;
-        Self
+        Ok(Self)
     }
 }
 
@@ -56,8 +122,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// # Errors
 ///
 /// There is no ssh command. That the host cannot be reached shows by the connection's end.
-pub(crate) fn connect(user: Option<&str>, host: &str, port: Option<u16>) -> io::Result<Ssh> {
-    let handshake = Handshake::begin();
+pub(crate) fn connect(
+    user: Option<&str>,
+    host: &str,
+    port: Option<u16>,
+    deadline: Instant,
+) -> io::Result<Ssh> {
+    let handshake = Handshake::begin(deadline)?;
     let (near, far) = UnixStream::pair()?;
     let mut command = Command::new("ssh");
     if let Some(user) = user {
@@ -76,16 +147,30 @@ pub(crate) fn connect(user: Option<&str>, host: &str, port: Option<u16>) -> io::
         .map_err(|error| io::Error::new(error.kind(), format!("cannot run ssh: {error}")))?;
     // This end of the other socket goes with the command, or its end would never show.
     drop(command);
+    let said = Arc::new(Stderr::default());
     if let Some(stderr) = child.stderr.take() {
-        let host = host.to_owned();
+        let (host, said) = (host.to_owned(), Arc::clone(&said));
         thread::spawn(move || {
             // A line that never ends is cut, one that is no text is left out.
             for line in BufReader::new(stderr.take(64 * 1024)).lines().map_while(Result::ok) {
                 log::warn!("ssh {host}: {line}");
+                let text = &mut lock(&said.said).text;
+                if text.len() + line.len() < KEPT {
+                    text.push_str(&line);
+                    text.push('\n');
+                }
             }
+            lock(&said.said).ended = true;
+            said.ended.notify_all();
         });
     }
-    Ok(Ssh { near, child: Mutex::new(child), handshake: Mutex::new(Some(handshake)) })
+    Ok(Ssh {
+        near,
+        child: Arc::new(Mutex::new(child)),
+        stderr: said,
+        heard: AtomicBool::new(false),
+        handshake: Mutex::new(Some(handshake)),
+    })
 }
 
 impl Ssh {
@@ -94,13 +179,23 @@ impl Ssh {
         if !matches!(&read, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
             lock(&self.handshake).take();
         }
+        if matches!(read, Ok(1..)) {
+            self.heard.store(true, Ordering::Relaxed);
+        }
         read
+    }
+
+    /// Asked when the connection has ended; `None` if something had come before.
+    pub(crate) fn obituary(&self) -> Option<Obituary> {
+        let heard = self.heard.load(Ordering::Relaxed);
+        (!heard)
+            .then(|| Obituary { child: Arc::clone(&self.child), stderr: Arc::clone(&self.stderr) })
     }
 }
 
 impl Drop for Ssh {
     fn drop(&mut self) {
-        let child = self.child.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let mut child = lock(&self.child);
         // Both fail only if it has ended and been waited for.
         let _ = child.kill();
         let _ = child.wait();

@@ -6,7 +6,23 @@ use std::net::{Shutdown, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 
-use crate::ssh::Ssh;
+use crate::ssh::{Obituary, Ssh};
+use crate::tls::Session;
+
+/// A connection as a runtime gets it: its stream, and the TLS that is spoken over it.
+#[derive(Debug)]
+pub struct Transport {
+    /// What carries the bytes.
+    pub stream: Stream,
+    /// Without one, they are what the node sees.
+    pub tls: Option<Box<Session>>,
+}
+
+impl From<Stream> for Transport {
+    fn from(stream: Stream) -> Self {
+        Self { stream, tls: None }
+    }
+}
 
 /// A connected stream. It is read and written through a shared reference, too, so that one thread may read while another
 /// writes.
@@ -54,6 +70,15 @@ impl Stream {
             // It fails only for a connection that is over, which needs no reset.
             let _ =
                 rustix::net::sockopt::set_socket_linger(stream, Some(std::time::Duration::ZERO));
+        }
+    }
+
+    /// For a connection that has ended, or cannot be written to: who knows why, if somebody does.
+    #[must_use]
+    pub fn obituary(&self) -> Option<Obituary> {
+        match self {
+            Self::Tcp(_) | Self::Unix(_) => None,
+            Self::Ssh(ssh) => ssh.obituary(),
         }
     }
 

@@ -25,6 +25,7 @@ pub(super) enum Problem {
     TooLong(usize),
     NoDirectory(PathBuf),
     Denied(PathBuf),
+    Group(u32, io::Error),
     Other(io::Error),
 }
 
@@ -125,6 +126,11 @@ impl fmt::Display for ListenError {
                  may",
                 directory.display()
             ),
+            Problem::Group(group, error) => write!(
+                f,
+                "the socket cannot be given to group {group}: {error}: name a group that you are \
+                 in, or run as root"
+            ),
             Problem::Other(error) => write!(f, "{error}"),
         }
     }
@@ -136,6 +142,7 @@ impl Error for ListenError {
             Problem::Resolve(error)
             | Problem::Bind(_, error)
             | Problem::Taken(Occupant::Untold(error) | Occupant::Fixed(error))
+            | Problem::Group(_, error)
             | Problem::Other(error) => Some(error),
             Problem::NoAddresses
             | Problem::Taken(_)

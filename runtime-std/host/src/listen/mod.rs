@@ -9,14 +9,18 @@ use std::sync::{Arc, Weak};
 use libswarm::address::Address;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
-use crate::stream::Stream;
+use crate::stream::{Stream, Transport};
+use crate::tls::Frontend;
 
 mod error;
+mod inherited;
 mod tcp;
 mod unix;
 
 pub use error::ListenError;
 use error::Problem;
+pub use inherited::InheritError;
+pub(crate) use inherited::Inherited;
 pub(crate) use unix::SocketFile;
 
 /// Connections that wait to be accepted; the system may allow fewer.
@@ -28,6 +32,7 @@ pub struct Listener {
     address: Address,
     socket: Socket,
     file: Option<Arc<SocketFile>>,
+    tls: Option<Frontend>,
 }
 
 #[derive(Debug)]
@@ -47,15 +52,37 @@ enum Socket {
 ///
 /// Nothing of that address can be listened on; the error's [`Display`](std::fmt::Display) says why and what to do.
 pub fn listen(address: &Address) -> Result<Vec<Listener>, ListenError> {
+    listen_with(address, &Setup::default())
+}
+
+/// What frontends have in common.
+#[derive(Clone, Default)]
+pub(crate) struct Setup {
+    /// The TLS of those with TCP.
+    pub(crate) tls: Option<Frontend>,
+    /// The group of unix sockets' files.
+    pub(crate) group: Option<u32>,
+}
+
+/// As [`listen`].
+pub(crate) fn listen_with(address: &Address, setup: &Setup) -> Result<Vec<Listener>, ListenError> {
     let listeners = match address {
         Address::Tcp { host, port } => tcp::listen(host, *port).map(|sockets| {
-            sockets.into_iter().map(|(address, socket)| Listener::tcp(address, socket)).collect()
+            sockets
+                .into_iter()
+                .map(|(address, socket)| {
+                    let mut listener = Listener::tcp(address, socket);
+                    listener.tls.clone_from(&setup.tls);
+                    listener
+                })
+                .collect()
         }),
-        Address::Unix { path } => unix::listen(path).map(|(socket, file)| {
+        Address::Unix { path } => unix::listen(path, setup.group).map(|(socket, file)| {
             vec![Listener {
                 address: address.clone(),
                 socket: Socket::Unix(socket),
                 file: Some(Arc::new(file)),
+                tls: None,
             }]
         }),
     };
@@ -75,6 +102,7 @@ impl Listener {
             address: Address::Tcp { host, port: address.port() },
             socket: Socket::Tcp(socket),
             file: None,
+            tls: None,
         }
     }
 
@@ -84,16 +112,31 @@ impl Listener {
     ///
     /// Those of `accept(2)`. None of them is a reason to stop listening: some are of the connection alone, and the others
     /// (too many open files, no memory) pass, so wait a little before the next try.
-    pub fn accept(&self) -> io::Result<Stream> {
-        match &self.socket {
+    pub fn accept(&self) -> io::Result<Transport> {
+        let stream = match &self.socket {
             Socket::Tcp(listener) => {
                 let (stream, _) = listener.accept()?;
                 // Fails only if the peer has gone already, which the next read tells.
                 let _ = stream.set_nodelay(true);
-                Ok(Stream::Tcp(stream))
+                Stream::Tcp(stream)
             }
-            Socket::Unix(listener) => Ok(Stream::Unix(listener.accept()?.0)),
-        }
+            Socket::Unix(listener) => Stream::Unix(listener.accept()?.0),
+        };
+        let tls = match &self.tls {
+            None => None,
+            Some(tls) => Some(Box::new(tls.session().map_err(io::Error::other)?)),
+        };
+        Ok(Transport { stream, tls })
+    }
+
+    /// Whether it speaks TLS, and only with clients that prove who they are.
+    pub(crate) fn verifies(&self) -> bool {
+        self.tls.as_ref().is_some_and(Frontend::verifies)
+    }
+
+    /// Whether it speaks TLS.
+    pub(crate) const fn is_encrypted(&self) -> bool {
+        self.tls.is_some()
     }
 
     /// Where it listens: the IP address and the port that were picked, or the path as it was given.

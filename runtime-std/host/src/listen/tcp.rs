@@ -138,7 +138,7 @@ mod tests {
         assert_eq!(listener.address().to_string(), format!("tcp://127.0.0.1:{port}"));
 
         let mut client = TcpStream::connect(("127.0.0.1", port)).unwrap();
-        let mut server = listener.accept().unwrap();
+        let mut server = listener.accept().unwrap().stream;
         assert_eq!(server.peer().to_string(), client.local_addr().unwrap().to_string());
         client.write_all(b"ping").unwrap();
         let mut buffer = [0; 4];

@@ -23,7 +23,10 @@ const MODE: u32 = 0o660;
 /// How long another daemon may take to start in the same directory.
 const LOCK_PATIENCE: Duration = Duration::from_secs(1);
 
-pub(super) fn listen(path: &str) -> Result<(UnixListener, SocketFile), Problem> {
+pub(super) fn listen(
+    path: &str,
+    group: Option<u32>,
+) -> Result<(UnixListener, SocketFile), Problem> {
     let address = SocketAddrUnix::new(path).map_err(|_| Problem::TooLong(path.len()))?;
     let path = Path::new(path);
     // The process may change its directory before it removes the file.
@@ -58,7 +61,7 @@ pub(super) fn listen(path: &str) -> Result<(UnixListener, SocketFile), Problem> 
         Errno::ACCESS | Errno::PERM | Errno::ROFS => Problem::Denied(directory.to_owned()),
         error => Problem::Other(error.into()),
     })?;
-    open(socket, absolute).map_err(Problem::Other)
+    open(socket, absolute, group)
 }
 
 /// A bound socket that does not listen yet. Its file's mode is [`MODE`] less the umask.
@@ -73,17 +76,27 @@ fn create(address: &SocketAddrUnix) -> Result<OwnedFd, Errno> {
 }
 
 /// Lets a bound socket listen, with its mode exactly [`MODE`] before the first client can connect.
-fn open(socket: OwnedFd, path: PathBuf) -> io::Result<(UnixListener, SocketFile)> {
-    let metadata = fs::symlink_metadata(&path)?;
+fn open(
+    socket: OwnedFd,
+    path: PathBuf,
+    group: Option<u32>,
+) -> Result<(UnixListener, SocketFile), Problem> {
+    let metadata = fs::symlink_metadata(&path).map_err(Problem::Other)?;
     if !metadata.file_type().is_socket() {
-        return Err(io::Error::other("the socket's file was replaced while it was made"));
+        let error = io::Error::other("the socket's file was replaced while it was made");
+        return Err(Problem::Other(error));
     }
     let file = SocketFile::new(path, &metadata);
-    let ready = || -> io::Result<()> {
-        if metadata.mode() & 0o7777 != MODE {
-            fs::set_permissions(&file.path, Permissions::from_mode(MODE))?;
+    let ready = || -> Result<(), Problem> {
+        if let Some(group) = group {
+            std::os::unix::fs::lchown(&file.path, None, Some(group))
+                .map_err(|error| Problem::Group(group, error))?;
         }
-        Ok(rustix::net::listen(&socket, BACKLOG)?)
+        if metadata.mode() & 0o7777 != MODE {
+            fs::set_permissions(&file.path, Permissions::from_mode(MODE))
+                .map_err(Problem::Other)?;
+        }
+        rustix::net::listen(&socket, BACKLOG).map_err(|error| Problem::Other(error.into()))
     };
     if let Err(error) = ready() {
         // The first failure is the one to report.
@@ -271,7 +284,7 @@ mod tests {
         let listener = listen(&path).unwrap();
         assert!(!listener.is_open_to_others());
         let mut client = UnixStream::connect(&path).unwrap();
-        let mut server = listener.accept().unwrap();
+        let mut server = listener.accept().unwrap().stream;
         assert_eq!(server.peer().to_string(), "unix");
         client.write_all(b"ping").unwrap();
         let mut buffer = [0; 4];
@@ -424,7 +437,7 @@ mod tests {
             if cfg!(target_os = "linux") {
                 assert_eq!(mode(&bound), MODE & !umask, "from the moment it exists");
             }
-            let (_listener, _file) = super::open(socket, bound.clone()).unwrap();
+            let (_listener, _file) = super::open(socket, bound.clone(), None).unwrap();
             assert_eq!(mode(&bound), MODE);
             let path = room.path("a.sock");
             let _listener = listen(&path).unwrap();

@@ -1,0 +1,151 @@
+//! The files that docker keeps certificates in.
+
+use std::env;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use libswarm::address::Tls;
+use rustls::RootCertStore;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+
+use super::error::{Problem, TlsError};
+
+/// A certificate with those that sign it, and its key.
+pub(super) type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
+/// What is named, else what docker would take.
+pub(super) struct Files<'a> {
+    named: &'a Tls,
+    folder: Option<PathBuf>,
+}
+
+impl<'a> Files<'a> {
+    pub(super) fn new(named: &'a Tls) -> Self {
+        Self { named, folder: folder(|name| env::var_os(name).map(PathBuf::from)) }
+    }
+
+    #[cfg(test)]
+    pub(super) fn within(named: &'a Tls, folder: &Path) -> Self {
+        Self { named, folder: Some(folder.to_owned()) }
+    }
+
+    fn path(&self, named: Option<&String>, usual: &str) -> PathBuf {
+        match (named, &self.folder) {
+            (Some(named), _) => PathBuf::from(named),
+            (None, Some(folder)) => folder.join(usual),
+            (None, None) => PathBuf::from(usual),
+        }
+    }
+
+    fn ca(&self) -> PathBuf {
+        self.path(self.named.ca.as_ref(), "ca.pem")
+    }
+
+    /// The authorities that are named or are where docker has them.
+    pub(super) fn authorities(&self) -> Result<RootCertStore, TlsError> {
+        let file = self.ca();
+        let mut roots = RootCertStore::empty();
+        for certificate in certificates(&file, "--tlscacert")? {
+            roots
+                .add(certificate)
+                .map_err(|error| TlsError::of(&file, Problem::NotAnAuthority(error)))?;
+        }
+        Ok(roots)
+    }
+
+    /// As [`authorities`](Self::authorities); where there are none of docker's, those that the system trusts.
+    pub(super) fn authorities_or_system(&self) -> Result<RootCertStore, TlsError> {
+        if self.named.ca.is_some() || self.ca().exists() {
+            return self.authorities();
+        }
+        let mut roots = RootCertStore::empty();
+        // Single ones that are no use are common in such collections.
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        if roots.is_empty() { Err(Problem::NoAuthorities.into()) } else { Ok(roots) }
+    }
+
+    /// The certificate to show, which has to be there.
+    pub(super) fn identity(&self, provider: &CryptoProvider) -> Result<Identity, TlsError> {
+        let cert = self.path(self.named.cert.as_ref(), "cert.pem");
+        let key = self.path(self.named.key.as_ref(), "key.pem");
+        let chain = certificates(&cert, "--tlscert")?;
+        let private = private_key(&key)?;
+        let unusable = |file: &Path, what, error| match error {
+            rustls::Error::InconsistentKeys(_) => {
+                TlsError::of(&key, Problem::OtherKey(cert.clone()))
+            }
+            error => TlsError::of(file, Problem::Unusable(what, error)),
+        };
+        // Also done where it is used, but there it can't be told which of the two files is to blame.
+        let signing = provider
+            .key_provider
+            .load_private_key(private.clone_key())
+            .map_err(|error| unusable(&key, "a private key", error))?;
+        CertifiedKey::new(chain.clone(), signing)
+            .keys_match()
+            .map_err(|error| unusable(&cert, "a certificate", error))?;
+        Ok((chain, private))
+    }
+
+    /// The certificate to show, if one is named or is where docker has it.
+    pub(super) fn identity_if_any(
+        &self,
+        provider: &CryptoProvider,
+    ) -> Result<Option<Identity>, TlsError> {
+        let has =
+            |named: Option<&String>, usual| named.is_some() || self.path(named, usual).exists();
+        match (has(self.named.cert.as_ref(), "cert.pem"), has(self.named.key.as_ref(), "key.pem")) {
+            (true, true) => self.identity(provider).map(Some),
+            (false, false) => Ok(None),
+            // One that was not asked for does not have to be whole.
+            (true, false) if self.named.cert.is_none() => Ok(None),
+            (false, true) if self.named.key.is_none() => Ok(None),
+            (true, false) => Err(Problem::CertificateWithoutKey.into()),
+            (false, true) => Err(Problem::KeyWithoutCertificate.into()),
+        }
+    }
+}
+
+/// Where docker's client and dockerd look for certificates that are not named.
+fn folder(variable: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
+    let set = |name| variable(name).filter(|value| !value.as_os_str().is_empty());
+    set("DOCKER_CERT_PATH")
+        .or_else(|| set("DOCKER_CONFIG"))
+        .or_else(|| set("HOME").map(|home| home.join(".docker")))
+}
+
+fn read(file: &Path, option: &'static str) -> Result<Vec<u8>, TlsError> {
+    fs::read(file).map_err(|error| TlsError::of(file, Problem::Read(option, error)))
+}
+
+fn certificates(
+    file: &Path,
+    option: &'static str,
+) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let text = read(file, option)?;
+    let all = CertificateDer::pem_slice_iter(&text)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| TlsError::of(file, Problem::Pem(error)))?;
+    if all.is_empty() { Err(TlsError::of(file, Problem::NoCertificate)) } else { Ok(all) }
+}
+
+fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    let text = read(file, "--tlskey")?;
+    PrivateKeyDer::from_pem_slice(&text).map_err(|error| {
+        let is_encrypted = || {
+            let has = |word: &[u8]| text.windows(word.len()).any(|part| part == word);
+            has(b"BEGIN ENCRYPTED PRIVATE KEY") || has(b"Proc-Type: 4,ENCRYPTED")
+        };
+        let problem = match error {
+            _ if is_encrypted() => Problem::Encrypted,
+            pem::Error::NoItemsFound => Problem::NoKey,
+            pem::Error::Io(error) => Problem::Read("--tlskey", io::Error::other(error)),
+            error => Problem::Pem(error),
+        };
+        TlsError::of(file, problem)
+    })
+}

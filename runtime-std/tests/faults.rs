@@ -1,0 +1,3 @@
+//! What breaks before and behind `swarmd-std`.
+
+libswarm_conformance::faults_tests!(env!("CARGO_BIN_EXE_swarmd-std"));
