@@ -204,6 +204,11 @@ fn choice(command: Command) -> Command {
                 .default_value("10"),
         )
         .arg(
+            option("again", "NUMBER", "How often a scenario that fails is played again: real engines have races of their own")
+                .value_parser(clap::value_parser!(u64).range(..=10))
+                .default_value("0"),
+        )
+        .arg(
             Arg::new("destructive")
                 .long("destructive")
                 .action(ArgAction::SetTrue)
@@ -219,6 +224,7 @@ fn options(matches: &ArgMatches) -> Options {
         destructive: matches.get_flag("destructive"),
         rootfs: text(matches, "rootfs").map(str::to_owned),
         step: Duration::from_secs(matches.get_one("timeout").copied().unwrap_or(10)),
+        again: matches.get_one("again").copied().unwrap_or(0),
     }
 }
 

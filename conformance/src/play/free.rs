@@ -36,6 +36,7 @@ const MACHINE: &str = "the machine, not the API";
 const CLOCK: &str = "when it happened";
 const LUCK: &str = "the engine draws it";
 const SIZE: &str = "depends on the storage driver";
+const FILE: &str = "a file of the engine's own";
 const MAP: &str = "the engine's own order is that of a map";
 const LOAD: &str = "what the machine happens to do";
 
@@ -81,7 +82,7 @@ pub const PLACES: &[Place] = &[
     place("*", "LayersSize", How::Value, SIZE),
     place("*", "SpaceReclaimed", How::Value, SIZE),
     place("*", "GraphDriver", How::Whole, SIZE),
-    place("*", "NetworkSettings.SandboxKey", How::Value, "a file of the engine's own"),
+    place("*", "NetworkSettings.SandboxKey", How::Value, FILE),
     place(
         "*",
         "LogPath",

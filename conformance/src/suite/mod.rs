@@ -45,6 +45,8 @@ pub struct Options {
     pub rootfs: Option<String>,
     /// So long the engine has for each step.
     pub step: Duration,
+    /// How often a scenario that fails is played again: real engines have races of their own.
+    pub again: u64,
 }
 
 impl Default for Options {
@@ -55,6 +57,7 @@ impl Default for Options {
             destructive: false,
             rootfs: None,
             step: Limits::default().step,
+            again: 0,
         }
     }
 }
@@ -133,7 +136,13 @@ pub fn run(
         .iter()
         .map(|(client, name, session)| {
             let start = std::time::Instant::now();
-            let outcome = one(&engine, session, &imported, options);
+            let mut outcome = one(&engine, session, &imported, options);
+            for _ in 0..options.again {
+                if !matches!(outcome, Outcome::Failed(_)) {
+                    break;
+                }
+                outcome = one(&engine, session, &imported, options);
+            }
             let (client, name) = (client.clone(), name.clone());
             let outcome = match outcome {
                 Outcome::Failed(why) => Outcome::Failed(format!("{client} would notice: {why}")),
