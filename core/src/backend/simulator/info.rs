@@ -12,6 +12,9 @@ use super::versions::{Dialect, Release};
 use super::world::World;
 use crate::docker::version::ApiVersion;
 
+/// What the host is called.
+pub(super) const HOSTNAME: &str = "simulator";
+
 type Pairs = &'static [[&'static str; 2]];
 
 /// What `docker info` shows (`SystemInfo`). What is `()` is null.
@@ -215,7 +218,7 @@ impl<'a> Info<'a> {
             containers_running: running,
             containers_paused: paused,
             containers_stopped: world.containers.len() - running - paused,
-            images: 1,
+            images: world.images.len(),
             driver: DRIVER,
             driver_status: &[
                 ["Backing Filesystem", "extfs"],
@@ -274,7 +277,7 @@ impl<'a> Info<'a> {
             http_proxy: "",
             https_proxy: "",
             no_proxy: "",
-            name: "simulator",
+            name: HOSTNAME,
             labels: [],
             experimental_build: false,
             server_version: release.engine,

@@ -71,7 +71,7 @@ fn words_are_names_and_a_version() {
     ] {
         assert_eq!(simulator(line).err().as_ref(), Some(&problem), "{line}");
     }
-    let many: Vec<String> = (0..=super::world::MAX_CONTAINERS).map(|n| format!("c{n}")).collect();
+    let many: Vec<String> = (0..=super::MAX_CONTAINERS).map(|n| format!("c{n}")).collect();
     let problem = Simulator::from_words(&many).err().unwrap();
     assert_eq!(problem, "65534 containers are more than the 65533 that can be simulated");
 }
