@@ -14,7 +14,7 @@ use super::config::Config;
 use super::container::{Container, Serial, State};
 use super::endpoint::{Asked, Endpoint};
 use super::failures::{conflict, invalid};
-use super::host_config::HostConfig;
+use super::host_config::{HostConfig, RestartPolicy};
 use super::networks::parse_port;
 use super::versions::Dialect;
 use super::world::World;
@@ -128,7 +128,12 @@ impl World {
             cmd: Some(["sleep", "infinity"].map(String::from).into()),
             ..Config::default()
         };
-        let host = HostConfig { network_mode: "bridge".into(), ..HostConfig::default() };
+        let host = HostConfig {
+            network_mode: "bridge".into(),
+            port_bindings: Some(BTreeMap::new()),
+            restart_policy: RestartPolicy { name: "no".into(), maximum_retry_count: 0 },
+            ..HostConfig::default()
+        };
         let new = NewContainer { config, host, endpoints: BTreeMap::new() };
         let dialect = Dialect::new(crate::docker::version::ApiVersion::MAX);
         let (serial, _) = self.create(Some(name), new, dialect)?;

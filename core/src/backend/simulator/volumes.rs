@@ -72,6 +72,11 @@ impl World {
         if self.volumes.all.contains_key(&name) {
             return Ok(name);
         }
+        if name.len() == 1 {
+            return Err(invalid(format!(
+                "create {name}: volume name is too short, names should be at least two alphanumeric characters"
+            )));
+        }
         if !super::is_name(&name) {
             return Err(invalid(format!(
                 "create {name}: \"{name}\" includes invalid characters for a local volume name, only \
