@@ -147,21 +147,20 @@ def ratio_to(results, name, pick, what):
 
 def load(bench, title, path, loads):
     head(title, "connections", "proxy", "req/s", "CPU-s per 100k", "rate ÷ better of the two", "CPU ÷ better of the two")
-    with contextlib.ExitStack() as stack:
-        proxies = [bench.proxy(stack, name) for name in PROXIES]
-        for connections in loads:
-            results = bench.rounds(proxies, path, connections)
-            for name, rounds in results.items():
-                rate, cpu = (statistics.median(values) for values in zip(*rounds))
-                ours = name in (SMOL, THREADS)
-                row(
-                    connections,
-                    name,
-                    f"{rate:,.0f}",
-                    f"{cpu:.2f}",
-                    f"{better(results, name, 0, 'high'):.2f}" if ours else "",
-                    f"{better(results, name, 1, 'low'):.2f}" if ours else "",
-                )
+    starts = {name: lambda stack, name=name: bench.proxy(stack, name) for name in PROXIES}
+    for connections in loads:
+        results = bench.rounds(starts, path, connections)
+        for name, rounds in results.items():
+            rate, cpu = (statistics.median(values) for values in zip(*rounds))
+            ours = name in (SMOL, THREADS)
+            row(
+                connections,
+                name,
+                f"{rate:,.0f}",
+                f"{cpu:.2f}",
+                f"{better(results, name, 0, 'high'):.2f}" if ours else "",
+                f"{better(results, name, 1, 'low'):.2f}" if ours else "",
+            )
 
 
 def ping(bench):

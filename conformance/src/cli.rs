@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use libswarm::address::{Address, Remote};
@@ -11,6 +12,7 @@ use crate::record::{exit_code, record};
 use crate::replay::through_forward;
 use crate::session::Session;
 use crate::show::show;
+use crate::suite::{self, Format, Line, Options, Outcome, chosen, matrix, report};
 
 /// Usage, an unreadable session, nobody there.
 const TROUBLE: u8 = 2;
@@ -34,6 +36,9 @@ fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
         Some(("record", matches)) => recording(matches),
         Some(("show", matches)) => showing(matches),
         Some(("replay", matches)) => replaying(matches),
+        Some(("run", matches)) => running(matches),
+        Some(("matrix", matches)) => comparing(matches),
+        Some(("list", matches)) => listing(matches),
         _ => Err("there is no such command".to_owned()),
     };
     done.unwrap_or_else(|message| {
@@ -48,7 +53,7 @@ fn command() -> Command {
     };
     let files = Arg::new("FILE").help("A session").num_args(1..).required(true);
     Command::new("swarm-conformance")
-        .about("Records what real docker clients and engines say to each other, shows it and replays it.")
+        .about("Records what real docker clients and an engine say to each other, and holds any other engine against it.")
         .version(env!("CARGO_PKG_VERSION"))
         .term_width(100)
         .subcommand_required(true)
@@ -98,8 +103,132 @@ fn command() -> Command {
                         .default_value("10")
                         .help("How often each is also cut at random places, each time at others"),
                 )
-                .arg(files),
+                .arg(files.clone()),
         )
+        .subcommand(
+            choice(Command::new("run"))
+                .about("Plays sessions of real clients against an engine, and reports what they would notice")
+                .after_help(
+                    "It touches only what it makes, and removes it again. Exits with 0 if all passed, 1 if some failed, 2 for \
+                     a wrong use, an unreadable session, or if nobody is there.\n\n\
+                     Examples:\n  swarm-conformance run --target unix:///run/podman/podman.sock\n  \
+                     swarm-conformance run --target tcp://localhost:4242 --client docker-20 --scenario 'exec*' --format json",
+                )
+                .arg(required("target", "ADDRESS", "The engine: unix://PATH, tcp://HOST:PORT or ssh://HOST"))
+                .arg(
+                    Arg::new("format")
+                        .long("format")
+                        .value_parser(["text", "json", "junit"])
+                        .default_value("text")
+                        .help("How the report is written to stdout; progress goes to stderr"),
+                )
+                .arg(files.clone().required(false).help("Sessions of your own instead of the shipped ones")),
+        )
+        .subcommand(
+            choice(Command::new("matrix"))
+                .about("Plays sessions against several engines, and prints a Markdown table")
+                .arg(
+                    required("target", "NAME=ADDRESS", "An engine and what to call it; once for each")
+                        .action(ArgAction::Append),
+                ),
+        )
+        .subcommand(choice(Command::new("list")).about("Names the shipped sessions"))
+}
+
+/// What says which sessions are played, and how.
+fn choice(command: Command) -> Command {
+    let option = |name: &'static str, value: &'static str, help: &'static str| {
+        Arg::new(name).long(name).value_name(value).help(help)
+    };
+    command
+        .arg(option("client", "PATTERN", "Only sessions of these clients; * stands for anything").default_value("*"))
+        .arg(option("scenario", "PATTERN", "Only these scenarios").default_value("*"))
+        .arg(option("rootfs", "TAR", "The root of the image busybox, if the engine has none; made of this machine's busybox otherwise"))
+        .arg(
+            option("timeout", "SECONDS", "So long the engine has for each step")
+                .value_parser(clap::value_parser!(u64).range(1..=3600))
+                .default_value("10"),
+        )
+        .arg(
+            Arg::new("destructive")
+                .long("destructive")
+                .action(ArgAction::SetTrue)
+                .help("Plays also what prunes or lists everything, and what has the names of things that are there: they are lost"),
+        )
+}
+
+fn options(matches: &ArgMatches) -> Options {
+    let pattern = |name| text(matches, name).unwrap_or("*").to_owned();
+    Options {
+        client: pattern("client"),
+        scenario: pattern("scenario"),
+        destructive: matches.get_flag("destructive"),
+        rootfs: text(matches, "rootfs").map(str::to_owned),
+        step: Duration::from_secs(matches.get_one("timeout").copied().unwrap_or(10)),
+    }
+}
+
+fn target(address: &str) -> Result<Remote, String> {
+    address.parse().map_err(|error| format!("--target: {error}"))
+}
+
+fn running(matches: &ArgMatches) -> Result<u8, String> {
+    let options = options(matches);
+    let address = text(matches, "target").unwrap_or_default();
+    let files: Vec<&String> = matches.get_many("FILE").into_iter().flatten().collect();
+    let sessions = if files.is_empty() {
+        chosen(&options)?
+    } else {
+        let named = |file: &&String| {
+            let session = read(file)?;
+            let header = |name: &str| session.header(name).unwrap_or("?").to_owned();
+            Ok((header("client"), header("name"), session))
+        };
+        files.iter().map(named).collect::<Result<Vec<_>, String>>()?
+    };
+    let lines = suite::run(&target(address)?, &sessions, &options, progress)?;
+    let format = match text(matches, "format") {
+        Some("json") => Format::Json,
+        Some("junit") => Format::Junit,
+        _ => Format::Text,
+    };
+    print!("{}", report(address, &lines, format));
+    Ok(u8::from(lines.iter().any(|line| matches!(line.outcome, Outcome::Failed(_)))))
+}
+
+fn progress(line: &Line) {
+    let word = match line.outcome {
+        Outcome::Passed => "passed",
+        Outcome::Failed(_) => "FAILED",
+        Outcome::Skipped(_) => "skipped",
+    };
+    eprintln!("{word:7} {}/{} ({:.1} s)", line.client, line.name, line.took.as_secs_f32());
+}
+
+fn comparing(matches: &ArgMatches) -> Result<u8, String> {
+    let options = options(matches);
+    let sessions = chosen(&options)?;
+    let mut all = Vec::new();
+    for named in matches.get_many::<String>("target").into_iter().flatten() {
+        let Some((name, address)) = named.split_once('=') else {
+            return Err(format!(
+                "--target {named}: write NAME=ADDRESS, such as dockerd=unix:///var/run/docker.sock"
+            ));
+        };
+        let remote = target(address)?;
+        eprintln!("{name}: {remote}");
+        all.push((name.to_owned(), suite::run(&remote, &sessions, &options, progress)?));
+    }
+    print!("{}", matrix(&all));
+    let failed = |line: &Line| matches!(line.outcome, Outcome::Failed(_));
+    Ok(u8::from(all.iter().any(|(_, lines)| lines.iter().any(failed))))
+}
+
+fn listing(matches: &ArgMatches) -> Result<u8, String> {
+    for (client, name, _) in chosen(&options(matches))? {
+        println!("{client}/{name}");
+    }
+    Ok(0)
 }
 
 fn text<'a>(matches: &'a ArgMatches, name: &str) -> Option<&'a str> {

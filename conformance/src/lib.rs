@@ -12,7 +12,9 @@
 //!
 //! - [`session`] is the file that a recording is;
 //! - [`record`](mod@record) makes one, [`show`](mod@show) prints one, [`wire`] takes one apart;
-//! - [`replay`] plays one in memory.
+//! - [`replay`] plays one in memory through forward, with both of its sides;
+//! - [`play`] plays one against a [`target`]: an engine behind a socket, a node in memory;
+//! - [`suite`] plays the shipped ones, and reports.
 
 mod cli;
 pub mod client;
@@ -20,11 +22,14 @@ pub mod daemon;
 pub mod engine;
 pub mod forwarding;
 pub mod live;
+pub mod play;
 pub mod record;
 pub mod replay;
 pub mod serving;
 pub mod session;
 pub mod show;
+pub mod suite;
+pub mod target;
 pub mod wire;
 
 pub use cli::main;

@@ -13,7 +13,7 @@
 //! ```
 
 mod compare;
-mod peer;
+pub(crate) mod peer;
 #[cfg(test)]
 mod tests;
 

@@ -6,7 +6,7 @@ use libswarm::node::CloseReason;
 
 /// What a peer does next.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum Item {
+pub(crate) enum Item {
     /// It has taken what was written, or has seen the end.
     Done,
     Bytes(Vec<u8>),
@@ -15,20 +15,20 @@ pub(super) enum Item {
 }
 
 #[derive(Default)]
-pub(super) struct Peer {
-    pub(super) outbox: VecDeque<Item>,
-    pub(super) got: Vec<u8>,
+pub(crate) struct Peer {
+    pub(crate) outbox: VecDeque<Item>,
+    pub(crate) got: Vec<u8>,
     /// How much of `got` belongs to requests that are over.
-    pub(super) taken: usize,
-    pub(super) got_end: bool,
-    pub(super) closed: Option<CloseReason>,
-    pub(super) granted: bool,
-    pub(super) busy: bool,
+    pub(crate) taken: usize,
+    pub(crate) got_end: bool,
+    pub(crate) closed: Option<CloseReason>,
+    pub(crate) granted: bool,
+    pub(crate) busy: bool,
     ended: bool,
 }
 
 impl Peer {
-    pub(super) fn is_ready(&self) -> bool {
+    pub(crate) fn is_ready(&self) -> bool {
         self.closed.is_none() && (self.busy || self.may_send())
     }
 
@@ -42,7 +42,7 @@ impl Peer {
         }
     }
 
-    pub(super) fn next(&mut self, split: &mut Splitter) -> Option<Item> {
+    pub(crate) fn next(&mut self, split: &mut Splitter) -> Option<Item> {
         if self.busy && (!self.may_send() || split.flip()) {
             self.busy = false;
             return Some(Item::Done);
@@ -58,14 +58,14 @@ impl Peer {
         item
     }
 
-    pub(super) fn close(&mut self, why: CloseReason) {
+    pub(crate) fn close(&mut self, why: CloseReason) {
         self.closed = Some(why);
         self.outbox.clear();
     }
 }
 
 /// Decides what a network might decide; without a seed nothing is cut and everything is done in order.
-pub(super) struct Splitter(Option<u64>);
+pub(crate) struct Splitter(Option<u64>);
 
 /// As much as a runtime reads at once.
 const READ: usize = 64 * 1024;
@@ -73,7 +73,7 @@ const READ: usize = 64 * 1024;
 const PIECES: usize = 32;
 
 impl Splitter {
-    pub(super) const fn new(seed: Option<u64>) -> Self {
+    pub(crate) const fn new(seed: Option<u64>) -> Self {
         Self(seed)
     }
 
@@ -88,11 +88,11 @@ impl Splitter {
         usize::try_from(mixed % bound.max(1) as u64).unwrap_or(0)
     }
 
-    pub(super) fn flip(&mut self) -> bool {
+    pub(crate) fn flip(&mut self) -> bool {
         self.below(2) == 1
     }
 
-    pub(super) fn pick<T: Copy>(&mut self, from: &[T]) -> Option<T> {
+    pub(crate) fn pick<T: Copy>(&mut self, from: &[T]) -> Option<T> {
         if from.is_empty() {
             return None;
         }
@@ -101,7 +101,7 @@ impl Splitter {
     }
 
     /// The pieces that `bytes` come in.
-    pub(super) fn items(&mut self, mut bytes: &[u8]) -> Vec<Item> {
+    pub(crate) fn items(&mut self, mut bytes: &[u8]) -> Vec<Item> {
         let largest = if self.0.is_some() { (bytes.len() / PIECES * 2).max(40) } else { READ };
         let mut items = Vec::new();
         while !bytes.is_empty() {
