@@ -10,7 +10,8 @@ use serde::Serialize;
 use super::clock::Rfc3339;
 use super::container::Serial;
 use super::failures::{invalid, not_found};
-use super::files::{Kind, Node, Place, View, diff};
+use super::files::tar::{Reader, Writer, unpack};
+use super::files::{Errno, Kind, Node, Place, View, diff};
 use super::versions::Dialect;
 use super::world::World;
 use crate::job::{Body, Failure, Job};
@@ -92,15 +93,68 @@ pub(super) fn stat(world: &mut World, job: &Job, dialect: Dialect) -> Result<Str
     stat_of(&place, &node)
 }
 
+/// `GET …/archive`: what stands at a path, as an archive, and what it is.
+pub(super) fn copy(
+    world: &mut World,
+    job: &Job,
+    dialect: Dialect,
+) -> Result<(String, Vec<u8>), Failure> {
+    let (serial, path) = wanted(world, job, dialect)?;
+    let (place, node) = find(world, serial, &path).ok_or_else(|| missed(job, &path))?;
+    let mut writer = Writer::new();
+    match place.names().last() {
+        Some(name) => writer.add_all(name, Arc::clone(&node)),
+        None => writer.add_all("/", Arc::clone(&node)),
+    }
+    let mut archive = Vec::new();
+    while writer.read(&mut archive, 1 << 20) {}
+    world.emit_of("archive-path", serial, &[]);
+    Ok((stat_of(&place, &node)?, archive))
+}
+
+/// `PUT …/archive`: lays an archive into a folder of the container.
+fn extract(world: &mut World, job: &Job, body: &[u8], dialect: Dialect) -> Result<(), Failure> {
+    let (serial, path) = wanted(world, job, dialect)?;
+    let read_only = world.containers.get(serial).is_some_and(|c| c.host.readonly_rootfs);
+    let mut mounts = world.mounts_of(serial).ok_or_else(|| missed(job, &path))?;
+    mounts.set_read_only(read_only);
+    let now = i64::try_from(world.now.as_secs()).unwrap_or(i64::MAX);
+    let mut view = View::new(&mut world.store, &mounts, now);
+    let (place, node) = match view.locate("/", &path, true) {
+        Ok((place, Some(node))) => (place, node),
+        _ => return Err(missed(job, &path)),
+    };
+    if !node.is_directory() {
+        return Err(invalid("extraction point is not a directory"));
+    }
+    drop(node);
+    let folder = place.text();
+    let refused = |words: String| {
+        super::failures::system(format!("Error processing tar file(exit status 1): {words}"))
+    };
+    let mut reader = Reader::new(512 << 20);
+    for entry in reader.feed(body).map_err(|error| refused(error.to_string()))? {
+        unpack(&mut view, &folder, &entry, false).map_err(|error| match error {
+            Errno::RoFs => super::failures::forbidden("container rootfs is marked read-only"),
+            error => refused(format!("{}: {}", entry.name, error.text().to_lowercase())),
+        })?;
+    }
+    reader.finish().map_err(|error| refused(error.to_string()))?;
+    world.emit_of("extract-to-dir", serial, &[]);
+    Ok(())
+}
+
 pub(super) fn answer(
     world: &mut World,
     name: &str,
     job: &Job,
-    _body: &[u8],
+    body: &[u8],
     dialect: Dialect,
 ) -> Result<Option<Body>, Failure> {
-    if name != "container_changes" {
-        return Ok(None);
+    match name {
+        "container_extract" => return extract(world, job, body, dialect).map(|()| Some("".into())),
+        "container_changes" => {}
+        _ => return Ok(None),
     }
     let container = world.find(&job.arg(0).unwrap_or_default(), dialect)?;
     let tree = container.tree.and_then(|tree| world.store.get(tree));

@@ -28,7 +28,7 @@ const fn known(name: &'static str, size: u64, command: &'static [&'static str]) 
 }
 
 static KNOWN: [Known; 12] = [
-    known("busybox", 4_276_840, &["sh"]),
+    Known { env: &[], ..known("busybox", 4_276_840, &["sh"]) },
     known("alpine", 7_829_254, &["/bin/sh"]),
     known("debian", 116_513_622, &["bash"]),
     known("ubuntu", 78_127_543, &["/bin/bash"]),
@@ -117,7 +117,9 @@ pub(super) fn image(name: &str, tag: &str) -> (Image, String) {
         step(format!("/bin/sh -c #(nop) ADD file:{} in / ", digits(&full)), false),
         step(format!("/bin/sh -c #(nop)  CMD {command}"), true),
     ]);
-    let layer = Layer { digest: format!("sha256:{}", digits(&format!("layer {full}"))), size: known.size };
+    let tree = Tree::of_image(last);
+    let digest_of_layer = format!("sha256:{}", digits(&format!("layer {full}")));
+    let layer = Layer { digest: digest_of_layer, size: known.size, tree: tree.clone() };
     let image = Image {
         id: id.into(),
         parent: None,
@@ -129,7 +131,7 @@ pub(super) fn image(name: &str, tag: &str) -> (Image, String) {
         config: config.into(),
         layers: Vec::from([layer]),
         history,
-        tree: Tree::of_image(last),
+        tree,
     };
     (image, digest)
 }

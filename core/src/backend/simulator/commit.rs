@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use serde_json::json;
 
 use super::body;
-use super::catalogue::digits;
+use super::transfer;
 use super::config::{Config, Empty, Healthcheck};
 use super::container::{Serial, State};
 use super::failures::invalid;
@@ -71,8 +71,7 @@ impl World {
         author: &str,
         comment: &str,
     ) -> Arc<str> {
-        let id: Arc<str> = format!("sha256:{}", self.hex_id()).into();
-        let Some(container) = self.containers.get(serial) else { return id };
+        let Some(container) = self.containers.get(serial) else { return "".into() };
         let own = &container.config;
         config.inherit(&Config {
             // The image is for other containers than this one.
@@ -88,7 +87,8 @@ impl World {
         let changed = parent.as_ref().is_none_or(|parent| !parent.tree.is_same(&tree));
         let mut layers = parent.as_ref().map(|parent| parent.layers.clone()).unwrap_or_default();
         if changed {
-            layers.push(Layer { digest: format!("sha256:{}", digits(&format!("layer {id}"))), size });
+            let archive = transfer::layer_tar(parent.as_ref().map(|parent| &parent.tree), &tree);
+            layers.push(Layer { digest: transfer::digest(&archive), size, tree: tree.clone() });
         }
         let mut history = parent.as_ref().map(|parent| parent.history.clone()).unwrap_or_default();
         let command: Vec<&str> = container.config.argv().collect();
@@ -99,8 +99,8 @@ impl World {
             comment: comment.to_string(),
             empty_layer: !changed,
         });
-        let image = Image {
-            id: Arc::clone(&id),
+        let mut image = Image {
+            id: "".into(),
             parent: parent.map(|parent| Arc::clone(&parent.id)),
             created: self.now,
             comment: comment.to_string(),
@@ -112,6 +112,8 @@ impl World {
             history,
             tree,
         };
+        image.id = transfer::config_digest(&image).into();
+        let id = Arc::clone(&image.id);
         self.images.insert(image);
         id
     }

@@ -82,7 +82,7 @@ impl World {
             let words = if dialect.is_legacy() { "No command specified" } else { "no command specified" };
             return Err(invalid(words));
         }
-        host.complete();
+        host.complete(dialect);
         let id = self.hex_id();
         let name = self.reserve(name, dialect)?;
         let serial = self.containers.next_serial();
@@ -383,7 +383,7 @@ mod tests {
         let body = r#"{"Image":"busybox","Volumes":{"/a":{}},"HostConfig":{"Binds":["data:/d:ro","/host:/h"]}}"#;
         create(&mut world, Some("c1"), body, LEGACY).unwrap();
         let mounts = &world.containers.named("c1").unwrap().mounts;
-        let shown = serde_json::to_value([mounts[0].shown(false), mounts[1].shown(false)]).unwrap();
+        let shown = serde_json::to_value([mounts[0].shown(), mounts[1].shown()]).unwrap();
         assert_eq!(
             shown,
             serde_json::json!([

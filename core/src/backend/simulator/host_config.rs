@@ -186,7 +186,7 @@ const READ_ONLY: [&str; 5] =
 
 impl HostConfig {
     /// Fills in the engine's defaults.
-    pub(super) fn complete(&mut self) {
+    pub(super) fn complete(&mut self, dialect: Dialect) {
         let or = |own: &mut String, default: &str| {
             if own.is_empty() {
                 own.push_str(default);
@@ -194,7 +194,8 @@ impl HostConfig {
         };
         or(&mut self.log_config.r#type, "json-file");
         or(&mut self.network_mode, "default");
-        or(&mut self.cgroupns_mode, "private");
+        // The old engine runs on a host with the first version of control groups, where they are shared.
+        or(&mut self.cgroupns_mode, if dialect.is_legacy() { "host" } else { "private" });
         or(&mut self.ipc_mode, "private");
         or(&mut self.runtime, "runc");
         if self.shm_size == 0 {

@@ -35,11 +35,13 @@ pub(super) struct Image {
 }
 
 /// One layer of an image's files.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Layer {
     /// `sha256:` and 64 digits.
     pub(super) digest: String,
     pub(super) size: u64,
+    /// The image's files up to this layer.
+    pub(super) tree: Tree,
 }
 
 /// How one step of an image came to be.

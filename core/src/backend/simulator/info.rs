@@ -260,8 +260,8 @@ impl<'a> Info<'a> {
             n_goroutines: 40,
             system_time: Rfc3339(now),
             logging_driver: "json-file",
-            cgroup_driver: "systemd",
-            cgroup_version: "2",
+            cgroup_driver: if dialect.is_legacy() { "cgroupfs" } else { "systemd" },
+            cgroup_version: if dialect.is_legacy() { "1" } else { "2" },
             n_events_listener: listeners,
             kernel_version: KERNEL,
             operating_system: PLATFORM,
@@ -297,7 +297,10 @@ impl<'a> Info<'a> {
             containerd_commit: commit(release.containerd_commit),
             runc_commit: commit(release.runc_commit),
             init_commit: commit(release.init_commit),
-            security_options: &["name=seccomp,profile=builtin", "name=cgroupns"],
+            security_options: match dialect.is_legacy() {
+                true => &["name=seccomp,profile=default"],
+                false => &["name=seccomp,profile=builtin", "name=cgroupns"],
+            },
             firewall_backend: dialect.since(49, Firewall { driver: "iptables" }),
             cdi_spec_dirs: dialect.since(44, ["/etc/cdi", "/var/run/cdi"]),
             containerd: dialect.since(

@@ -185,7 +185,7 @@ impl<'a> Inspected<'a> {
             graph_driver: GraphDriver::of(container),
             size_rw: size.then_some(size_rw),
             size_root_fs: size.then_some(image + size_rw),
-            mounts: container.mounts.iter().map(|mount| mount.shown(false)).collect(),
+            mounts: container.mounts.iter().map(|mount| mount.shown()).collect(),
             config: ShownConfig::of(&container.config, container.hostname(), dialect),
             network_settings: NetworkSettings::of(container, world, dialect),
         }

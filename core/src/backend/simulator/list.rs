@@ -151,7 +151,7 @@ impl<'a> Summary<'a> {
             network_settings: Networks {
                 networks: EndpointSettings::all(container, world, dialect),
             },
-            mounts: container.mounts.iter().map(|mount| mount.shown(true)).collect(),
+            mounts: container.mounts.iter().map(|mount| mount.shown()).collect(),
             health: dialect.since(
                 52,
                 Health {

@@ -15,7 +15,6 @@ mod commit;
 mod config;
 mod container;
 mod container_api;
-mod requests;
 mod create;
 mod df;
 mod endpoint;
@@ -42,11 +41,13 @@ pub mod process;
 mod prune;
 mod reference;
 mod registry;
+mod requests;
 mod run;
 mod select;
 mod stats;
 mod streams;
 mod top;
+mod transfer;
 mod version;
 mod versions;
 mod volume_api;
@@ -257,5 +258,7 @@ fn is_name(word: &str) -> bool {
     first.is_ascii_alphanumeric() && !rest.is_empty() && rest.iter().all(follows)
 }
 
+#[cfg(test)]
+mod scenes;
 #[cfg(test)]
 mod tests;

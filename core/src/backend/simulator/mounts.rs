@@ -55,7 +55,7 @@ pub(super) struct Shown<'a> {
 }
 
 impl MountPoint {
-    pub(super) fn shown(&self, in_list: bool) -> Shown<'_> {
+    pub(super) fn shown(&self) -> Shown<'_> {
         let (r#type, name, driver, propagation) = match self.kind {
             MountKind::Bind => ("bind", "", "", "rprivate"),
             MountKind::Volume => ("volume", &*self.source, "local", ""),
@@ -63,8 +63,6 @@ impl MountPoint {
         };
         let source = match self.kind {
             MountKind::Bind => self.source.to_string(),
-            // The list does not say where a volume is.
-            MountKind::Volume if in_list => String::new(),
             MountKind::Volume => format!("{}/volumes/{}/_data", super::inspect::ROOT, self.source),
             MountKind::Tmpfs => String::new(),
         };

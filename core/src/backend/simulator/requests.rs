@@ -6,9 +6,12 @@ use super::df::DiskUsage;
 use super::failures::{invalid, not_found};
 use super::info::Info;
 use super::version::Version;
-use super::{absent, archive, commit, container_api, image_api, network_api, prune, top, volume_api};
+use super::{absent, archive, commit, container_api, image_api, network_api, prune, top, transfer, volume_api};
 use crate::id::JobId;
 use crate::job::{Body, Cx, Failure, FailureKind, Job, Status};
+
+/// The most bytes of an archive that a client sends.
+const ARCHIVE: usize = 512 << 20;
 
 impl Simulator {
     /// A job begins.
@@ -29,6 +32,14 @@ impl Simulator {
             }
             "attach" | "commit" | "auth" => {
                 cx.read_to_end(id, body::LIMIT);
+                return Ok(());
+            }
+            "load" | "container_extract" => {
+                cx.read_to_end(id, ARCHIVE);
+                return Ok(());
+            }
+            "pull" if job.env("fromSrc").is_some_and(|source| !source.is_empty()) => {
+                cx.read_to_end(id, ARCHIVE);
                 return Ok(());
             }
             _ => {}
@@ -82,6 +93,11 @@ impl Simulator {
                 cx.set_path_stat(id, stat);
                 None
             }
+            "container_copy" => {
+                let (stat, archive) = archive::copy(world, job, dialect)?;
+                cx.set_path_stat(id, stat);
+                Some(archive.into())
+            }
             "container_prune" | "image_prune" | "network_prune" | "volume_prune" | "build_prune" => {
                 Some(prune::answer(world, job, dialect)?)
             }
@@ -101,6 +117,7 @@ impl Simulator {
                     network_api::answer,
                     volume_api::answer,
                     commit::answer,
+                    transfer::answer,
                     archive::answer,
                 ];
                 let mut found = None;
