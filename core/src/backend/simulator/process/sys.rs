@@ -338,18 +338,26 @@ impl Sys<'_, '_> {
         (self.kernel.opens.add(Open::Reader(pipe)), self.kernel.opens.add(Open::Writer(pipe)))
     }
 
-    /// Starts a child with this process's files, folder and user.
+    /// Starts a child with this process's files, folder and user. `files` are descriptors that are others in the child; their
+    /// counts stay those of this process.
     pub(super) fn fork(
         &mut self,
         program: Box<dyn Program>,
         argv: Option<Arc<[String]>>,
+        files: &[(usize, OpenId)],
     ) -> Result<Pid, Errno> {
         let (pid, started) = (self.pid, self.system.unix);
         let me = self.process();
-        let (fds, session) = (me.fds.clone(), me.session);
+        let mut fds = me.fds.clone();
+        for (fd, id) in files {
+            if fds.len() <= *fd {
+                fds.resize(fd + 1, None);
+            }
+            fds[*fd] = Some(*id);
+        }
         let child = Process {
             parent: pid,
-            session,
+            session: me.session,
             argv: argv.unwrap_or_else(|| me.argv.clone()),
             env: me.env.clone(),
             cwd: me.cwd.clone(),
@@ -373,6 +381,11 @@ impl Sys<'_, '_> {
             self.kernel.opens.share(id);
         }
         Ok(child)
+    }
+
+    /// A child, to be changed before it runs.
+    pub(super) fn child(&mut self, pid: Pid) -> Option<&mut Process> {
+        self.kernel.table.get_mut(&pid).map(|process| &mut **process)
     }
 
     /// How a child has ended, which is forgotten then; `ESRCH` if there is no such child, `EAGAIN` if it has not ended.
