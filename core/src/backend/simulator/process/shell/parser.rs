@@ -250,10 +250,9 @@ impl<'a> Parser<'a> {
         let name = self.name().to_string();
         self.at += name.len();
         if name.is_empty() {
-            return Err(if self.rest().is_empty() {
-                self.end("")
-            } else {
-                ParseError::Syntax("bad for loop variable".into())
+            return Err(match self.end("") {
+                incomplete @ ParseError::Incomplete if self.rest().is_empty() => incomplete,
+                _ => ParseError::Syntax("bad for loop variable".into()),
             });
         }
         self.skip_newlines();
