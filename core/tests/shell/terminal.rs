@@ -191,7 +191,8 @@ fn a_described_program_prints_answers_and_ends() {
 #[test]
 fn a_file_is_followed_in_simulated_time() {
     let mut container = Container::new();
-    let script = "echo a > f; (sleep 3; echo b >> f; sleep 3; kill $(pidof tail)) & tail -f f";
+    let script =
+        "echo a > f; (sleep 3; echo b >> f; sleep 3; kill $(pidof tail)) & tail -f f; true";
     let pid = container.start(Spec::new(["sh", "-c", script])).unwrap();
     let mut seen = Outcome::default();
     container.run(pid, &mut seen);

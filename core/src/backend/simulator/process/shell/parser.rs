@@ -332,7 +332,12 @@ impl<'a> Parser<'a> {
                     assignments.push((name, value));
                     continue;
                 }
-                if !name.is_empty() && assignments.is_empty() && redirects.is_empty() {
+                self.at = from;
+                let name = self.bare().to_string();
+                let plain =
+                    !name.is_empty() && !name.contains(['\'', '"', '\\', '$', '`', '=', '#']);
+                if plain && assignments.is_empty() && redirects.is_empty() {
+                    self.at += name.len();
                     self.blanks();
                     if self.take("(") {
                         self.blanks();

@@ -560,9 +560,6 @@ impl Shell {
                     {
                         self.say(sys, text);
                     }
-                    if exit.signal == Some(Signal::INT) && self.options.interactive {
-                        self.say(sys, "\n");
-                    }
                 }
                 Err(_) => last = 127,
             }
