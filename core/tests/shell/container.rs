@@ -4,25 +4,27 @@ use std::time::Duration;
 
 use libswarm::Instant;
 use libswarm::backend::simulator::files::{Mounts, Store, Tree, View};
-use libswarm::backend::simulator::process::{Exit, Pid, Processes, Progress, Spec, StartError, Stream, System};
+use libswarm::backend::simulator::process::{
+    Exit, Pid, Processes, Progress, Spec, StartError, Stream, System,
+};
 
-pub struct Container {
-    pub store: Store,
-    pub mounts: Mounts,
-    pub processes: Processes,
-    pub now: Duration,
+pub(crate) struct Container {
+    pub(crate) store: Store,
+    pub(crate) mounts: Mounts,
+    pub(crate) processes: Processes,
+    pub(crate) now: Duration,
 }
 
 /// What a script has done.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Outcome {
-    pub stdout: String,
-    pub stderr: String,
-    pub code: u8,
+pub(crate) struct Outcome {
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+    pub(crate) code: u8,
 }
 
 impl Container {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut store = Store::new();
         let mounts = Mounts::new(store.insert(Tree::busybox()));
         Self { store, mounts, processes: Processes::new(), now: Duration::ZERO }
@@ -35,16 +37,16 @@ impl Container {
         work(&mut self.processes, &mut system)
     }
 
-    pub fn start(&mut self, spec: Spec) -> Result<Pid, StartError> {
+    pub(crate) fn start(&mut self, spec: Spec) -> Result<Pid, StartError> {
         self.with(|processes, system| processes.start(spec, system))
     }
 
-    pub fn step(&mut self, fuel: u32) -> Progress {
+    pub(crate) fn step(&mut self, fuel: u32) -> Progress {
         self.with(|processes, system| processes.step(system, fuel))
     }
 
     /// Takes all output that is there.
-    pub fn drain(&mut self, pid: Pid, outcome: &mut Outcome) -> bool {
+    pub(crate) fn drain(&mut self, pid: Pid, outcome: &mut Outcome) -> bool {
         let mut any = false;
         while let Some((stream, bytes)) = self.processes.output(pid) {
             any = true;
@@ -58,7 +60,7 @@ impl Container {
     }
 
     /// Steps, takes output and lets time pass until a process has ended or nothing will happen any more.
-    pub fn run(&mut self, pid: Pid, outcome: &mut Outcome) -> Option<Exit> {
+    pub(crate) fn run(&mut self, pid: Pid, outcome: &mut Outcome) -> Option<Exit> {
         for _ in 0..100_000 {
             let progress = self.step(10_000);
             let more = self.drain(pid, outcome);
@@ -67,7 +69,9 @@ impl Container {
                 return Some(exit);
             }
             match progress {
-                Progress::Idle(Some(until)) if !more => self.now = self.now.max(until.since_epoch()),
+                Progress::Idle(Some(until)) if !more => {
+                    self.now = self.now.max(until.since_epoch())
+                }
                 Progress::Idle(None) if !more => return None,
                 _ => {}
             }
@@ -76,9 +80,10 @@ impl Container {
     }
 
     /// Runs a script with a stdin that comes in these pieces.
-    pub fn script(&mut self, script: &str, stdin: &[&[u8]]) -> Outcome {
+    pub(crate) fn script(&mut self, script: &str, stdin: &[&[u8]]) -> Outcome {
         let mut spec = Spec::new(["sh", "-c", script]).open_stdin();
-        (spec.cwd, spec.env) = ("/tmp".into(), vec!["PATH=/bin:/usr/bin".into(), "HOME=/root".into()]);
+        (spec.cwd, spec.env) =
+            ("/tmp".into(), vec!["PATH=/bin:/usr/bin".into(), "HOME=/root".into()]);
         let pid = self.start(spec).unwrap();
         let mut outcome = Outcome::default();
         for piece in stdin {

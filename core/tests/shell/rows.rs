@@ -14,10 +14,12 @@ struct Row {
 fn rows() -> Vec<Row> {
     let mut rows = Vec::new();
     for block in include_str!("rows.txt").split("\n\n") {
-        let mut row = Row { script: String::new(), stdin: String::new(), expected: Outcome::default() };
+        let mut row =
+            Row { script: String::new(), stdin: String::new(), expected: Outcome::default() };
         let mut last = ' ';
         for line in block.lines() {
-            let (kind, text) = (line.chars().next().unwrap_or(' '), line.get(2..).unwrap_or_default());
+            let (kind, text) =
+                (line.chars().next().unwrap_or(' '), line.get(2..).unwrap_or_default());
             let Outcome { stdout, stderr, .. } = &mut row.expected;
             let field = match if kind == '\\' { last } else { kind } {
                 '$' => &mut row.script,
@@ -69,14 +71,18 @@ fn any_split_of_stdin_gives_the_same() {
 fn any_amount_of_fuel_gives_the_same() {
     for row in rows().iter().step_by(3) {
         let mut container = Container::new();
-        let mut spec = libswarm::backend::simulator::process::Spec::new(["sh", "-c", &row.script]).open_stdin();
-        (spec.cwd, spec.env) = ("/tmp".into(), vec!["PATH=/bin:/usr/bin".into(), "HOME=/root".into()]);
+        let mut spec = libswarm::backend::simulator::process::Spec::new(["sh", "-c", &row.script])
+            .open_stdin();
+        (spec.cwd, spec.env) =
+            ("/tmp".into(), vec!["PATH=/bin:/usr/bin".into(), "HOME=/root".into()]);
         let pid = container.start(spec).unwrap();
         container.processes.stdin(pid, row.stdin.as_bytes());
         container.processes.close_stdin(pid);
         let mut seen = Outcome::default();
         while container.processes.exited(pid).is_none() {
-            if let libswarm::backend::simulator::process::Progress::Idle(Some(until)) = container.step(1) {
+            if let libswarm::backend::simulator::process::Progress::Idle(Some(until)) =
+                container.step(1)
+            {
                 container.now = until.since_epoch();
             }
             container.drain(pid, &mut seen);

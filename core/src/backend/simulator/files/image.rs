@@ -13,10 +13,10 @@ const BUILT: i64 = 1_704_067_200;
 pub(in super::super) const APPLET: &[u8] = b"#!simulated\n";
 
 /// What stands in `/bin`.
-const BIN: &str = "[ [[ ash base64 basename busybox cat chgrp chmod chown cp cut date dd df dirname dmesg du echo egrep \
-    env expr false fgrep find free getconf grep groups head hostname id install kill killall ln ls md5sum mkdir mktemp \
+const BIN: &str = "[ [[ ash base64 basename busybox cat chgrp chmod chown cmp cp cut date dd df dirname dmesg du echo egrep \
+    env expr false fgrep find fold free getconf grep groups head hexdump hostname id install kill killall ln ls md5sum mkdir mktemp \
     mount mv nc nl nohup nproc nslookup od pidof ping printenv printf ps pwd readlink realpath reset rev rm rmdir \
-    sed seq sh sha256sum sha512sum sleep sort stat stty sync tac tail tar tee test time timeout top touch tr true \
+    sed seq sh sha256sum sha512sum sleep sort stat stty sync tac tail tar tee test time timeout top touch tr true truncate \
     tty umount uname uniq uptime usleep wc wget which who whoami xargs yes";
 
 impl Tree {

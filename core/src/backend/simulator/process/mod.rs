@@ -67,7 +67,6 @@ pub use session::Stream;
 pub use signal::Signal;
 pub use spec::{Exit, Pid, Spec, StartError};
 
-use kernel::Program;
 use sys::{Block, Step, Sys};
 
 /// Processes that a container may have; one more is `EAGAIN`.

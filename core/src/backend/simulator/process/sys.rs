@@ -58,10 +58,11 @@ impl Sys<'_, '_> {
         self.kernel.table.get_mut(&self.pid).expect("a program runs in its process")
     }
 
-    /// Uses fuel; false if there is none left.
+    /// Uses fuel; false if there was none left. Some fuel is enough for anything, so that everything goes on.
     pub(super) const fn burn(&mut self, units: u32) -> bool {
+        let any = self.fuel > 0;
         self.fuel = self.fuel.saturating_sub(units);
-        self.fuel > 0
+        any
     }
 
     pub(super) fn cwd(&mut self) -> Arc<str> {

@@ -402,7 +402,7 @@ impl Feed {
             Ok(_) => {}
             Err(Errno::Again) => return Some(Step::Block(sys.until_readable(fd))),
             Err(Errno::IsDir) => self.complain(&format!("read error: {}", Errno::IsDir)),
-            Err(error) => self.complain(&format!("{file}: {error}")),
+            Err(error) => self.complain(&format!("read error: {error}")),
         }
         self.end(sys, file);
         None
@@ -463,10 +463,9 @@ impl Program for Feed {
                     Ok(fd) => self.fd = Some(fd),
                     Err(error) => {
                         self.complain(&match self.name.as_str() {
-                            "head" | "tail" | "cat" | "wc" | "grep" | "sort" | "uniq" | "cut" => {
+                            "head" | "tail" | "wc" | "grep" | "sort" | "uniq" | "cut" | "sed" => {
                                 format!("{file}: {error}")
                             }
-                            "sed" => format!("{file}: {error}"),
                             _ => format!("can't open '{file}': {error}"),
                         });
                         continue;

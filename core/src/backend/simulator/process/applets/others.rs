@@ -15,7 +15,7 @@ use crate::backend::simulator::process::kernel::Program;
 use crate::backend::simulator::process::shell::Shell;
 use crate::backend::simulator::process::start::{LoadError, PATH, load};
 use crate::backend::simulator::process::sys::Mode;
-use crate::backend::simulator::process::{Pid, Signal, Step, Sys};
+use crate::backend::simulator::process::{Exit, Pid, Signal, Step, Sys};
 
 pub(super) fn program(name: &str, argv: Vec<String>) -> Option<Box<dyn Program>> {
     Some(match name {
@@ -191,6 +191,9 @@ impl Seq {
         while let Some(arg) = args.next() {
             match arg.as_str() {
                 "-w" => wide = true,
+                option if option.starts_with("-s") && option.len() > 2 => {
+                    separator = option[2..].into()
+                }
                 "-s" => separator = args.next().cloned().unwrap_or_default(),
                 _ => words.push(arg.as_str()),
             }
@@ -584,9 +587,10 @@ impl Program for Timeout {
                 }
                 Step::Block(block)
             }
-            Ok(exit) => {
-                let _ = &self.output;
-                Step::Exit(if self.killed { 128 + signal.number() } else { exit.code })
+            Ok(exit) if !self.killed => Step::Exit(exit.code),
+            Ok(_) => {
+                sys.kernel.end(sys.pid, Exit::of(signal));
+                Step::Exit(143)
             }
             Err(_) => Step::Exit(1),
         }

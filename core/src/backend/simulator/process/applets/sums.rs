@@ -53,7 +53,7 @@ pub(super) fn make(name: &str, own: &str, argv: &[String], done: &mut Output) ->
 pub(super) fn check(sys: &mut Sys<'_, '_>, args: &[String], done: &mut Output) -> u8 {
     let name = super::base(&args[0]);
     let cwd = sys.cwd();
-    let mut failed = 0;
+    let (mut failed, mut total) = (0, 0);
     for list in args[1..].iter().filter(|arg| !arg.starts_with('-')) {
         let Ok(text) = sys.system.files.read(&cwd, list) else {
             done.complain(&format!("{name}: can't open '{list}': No such file or directory"));
@@ -68,10 +68,13 @@ pub(super) fn check(sys: &mut Sys<'_, '_>, args: &[String], done: &mut Output) -
             });
             done.line(&format!("{file}: {}", if holds { "OK" } else { "FAILED" }));
             failed += usize::from(!holds);
+            total += 1;
         }
     }
     if failed > 0 {
-        done.complain(&format!("{name}: WARNING: {failed} computed checksum did NOT match"));
+        done.complain(&format!(
+            "{name}: WARNING: {failed} of {total} computed checksums did NOT match"
+        ));
     }
     u8::from(failed > 0)
 }

@@ -196,7 +196,10 @@ impl Reader<'_, '_, '_> {
                     return Ok(same.is_ok() && same == files.canonical(&cwd, right));
                 }
                 let time = |path| files.node(&cwd, path, true).ok().map(|node| node.meta.mtime);
-                if operator == "-nt" { time(left) > time(right) } else { time(left) < time(right) }
+                let times = time(left).zip(time(right));
+                times.is_some_and(
+                    |(left, right)| if operator == "-nt" { left > right } else { left < right },
+                )
             }
             _ => {
                 let (left, right) = (number(left)?, number(right)?);

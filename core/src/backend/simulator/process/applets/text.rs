@@ -246,8 +246,6 @@ impl<F: FnMut(&[u8], &mut Output, &str) + Send> Filter for Whole<F> {
 #[derive(Clone, Copy)]
 struct Amount {
     bytes: bool,
-    /// From the other end: `head -n -5`, `tail -n +5`.
-    other: bool,
     count: u64,
 }
 
@@ -255,7 +253,11 @@ fn ends(name: &str, argv: &[String], done: &mut Output) -> Option<Feed> {
     let own = base(&argv[0]);
     let mut args = argv.to_vec();
     // `-5` is `-n 5`.
+    let mut value = false;
     for arg in args.iter_mut().skip(1) {
+        if core::mem::replace(&mut value, matches!(arg.as_str(), "-n" | "-c")) {
+            continue;
+        }
         if arg.len() > 1
             && arg[1..].bytes().all(|byte| byte.is_ascii_digit())
             && (arg.starts_with('-') || name == "tail" && arg.starts_with('+'))
@@ -281,7 +283,7 @@ fn ends(name: &str, argv: &[String], done: &mut Output) -> Option<Feed> {
         done.complain(&format!("{own}: invalid number '{text}'"));
         return None;
     };
-    let amount = Amount { bytes, other, count: count.saturating_mul(unit) };
+    let amount = Amount { bytes, count: count.saturating_mul(unit) };
     let titles = (options.operands.len() > 1 && !options.has('q')) || options.has('v');
     let follow = name == "tail" && (options.has('f') || options.has('F'));
     let title = Title { on: titles, first: true };
@@ -290,7 +292,7 @@ fn ends(name: &str, argv: &[String], done: &mut Output) -> Option<Feed> {
         Feed::new(
             own,
             options.operands,
-            Front { amount, tail: name == "tail", left: 0, title, follow },
+            Front { amount, begun: false, tail: name == "tail", left: 0, title, follow },
         )
     } else {
         let filter = Back {
@@ -323,6 +325,7 @@ impl Title {
 
 struct Front {
     amount: Amount,
+    begun: bool,
     tail: bool,
     left: u64,
     title: Title,
@@ -332,6 +335,7 @@ struct Front {
 impl Filter for Front {
     fn begin(&mut self, file: &str, output: &mut Output) {
         self.title.print(file, output);
+        self.begun = true;
         self.left = if self.tail { self.amount.count.saturating_sub(1) } else { self.amount.count };
     }
 
@@ -363,7 +367,7 @@ impl Filter for Front {
     }
 
     fn is_done(&self) -> bool {
-        !self.tail && self.left == 0 && !self.title.on
+        self.begun && !self.tail && self.left == 0 && !self.title.on
     }
 
     fn follows(&self) -> bool {

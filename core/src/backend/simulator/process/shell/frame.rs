@@ -40,6 +40,7 @@ pub(super) enum Frame {
     /// A simple command whose words are expanded.
     Simple {
         command: Arc<Command>,
+        tested: bool,
     },
     /// A compound command whose redirections are expanded.
     Redirected {

@@ -123,7 +123,6 @@ pub(super) struct Shell {
     captured: Option<String>,
     /// The status of the last command substitution, which is that of a command without a name.
     capture_status: Option<u8>,
-    subshell: bool,
 }
 
 impl Shell {
@@ -149,7 +148,6 @@ impl Shell {
             expanded: Vec::new(),
             captured: None,
             capture_status: None,
-            subshell: false,
         }
     }
 
@@ -188,7 +186,6 @@ impl Shell {
             expanded: Vec::new(),
             captured: None,
             capture_status: None,
-            subshell: true,
         }
     }
 

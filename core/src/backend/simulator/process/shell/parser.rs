@@ -250,10 +250,9 @@ impl<'a> Parser<'a> {
         let name = self.name().to_string();
         self.at += name.len();
         if name.is_empty() {
-            return Err(if self.rest().is_empty() {
-                self.end("")
-            } else {
-                ParseError::Syntax("bad for loop variable".into())
+            return Err(match self.end("") {
+                incomplete @ ParseError::Incomplete if self.rest().is_empty() => incomplete,
+                _ => ParseError::Syntax("bad for loop variable".into()),
             });
         }
         self.skip_newlines();
@@ -333,7 +332,12 @@ impl<'a> Parser<'a> {
                     assignments.push((name, value));
                     continue;
                 }
-                if !name.is_empty() && assignments.is_empty() && redirects.is_empty() {
+                self.at = from;
+                let name = self.bare().to_string();
+                let plain =
+                    !name.is_empty() && !name.contains(['\'', '"', '\\', '$', '`', '=', '#']);
+                if plain && assignments.is_empty() && redirects.is_empty() {
+                    self.at += name.len();
                     self.blanks();
                     if self.take("(") {
                         self.blanks();

@@ -56,7 +56,7 @@ impl Shell {
             Frame::Item { list, at, next, tested } => self.item(sys, list, at, next, tested),
             Frame::Not => self.status = u8::from(self.status == 0),
             Frame::Command { command, tested } => self.command(sys, command, tested),
-            Frame::Simple { command } => return self.simple(sys, &command),
+            Frame::Simple { command, tested } => return self.simple(sys, &command, tested),
             Frame::Redirected { command, tested } => {
                 let targets = core::mem::take(&mut self.expanded);
                 let targets: Vec<String> =
@@ -353,7 +353,7 @@ impl Shell {
                     .iter()
                     .map(|one| (one.word.clone(), Target::Plain(Mode::Text)));
                 let expand = Frame::expand(words.chain(assigned).chain(redirects));
-                self.frames.push(Frame::Simple { command });
+                self.frames.push(Frame::Simple { command, tested });
                 self.frames.push(expand);
             }
             Kind::Function(name, body) => {
@@ -560,9 +560,6 @@ impl Shell {
                     {
                         self.say(sys, text);
                     }
-                    if exit.signal == Some(Signal::INT) && self.options.interactive {
-                        self.say(sys, "\n");
-                    }
                 }
                 Err(_) => last = 127,
             }
@@ -591,12 +588,19 @@ impl Shell {
 
     /// Notes which jobs have ended.
     pub(super) fn reap(&mut self, sys: &mut Sys<'_, '_>) {
+        let mut deaths = String::new();
         for (pid, code) in self.jobs.iter_mut().filter(|(_, code)| code.is_none()) {
             match sys.wait(*pid) {
-                Ok(exit) => *code = Some(exit.code),
+                Ok(exit) => {
+                    *code = Some(exit.code);
+                    deaths.push_str(exit.signal.and_then(death).unwrap_or_default());
+                }
                 Err(Errno::Srch) => *code = Some(127),
                 Err(_) => {}
             }
+        }
+        if !deaths.is_empty() {
+            self.say(sys, &deaths);
         }
     }
 

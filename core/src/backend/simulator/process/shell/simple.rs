@@ -19,7 +19,12 @@ const MAX_CALLS: usize = 1000;
 
 impl Shell {
     /// Runs a simple command whose words are expanded.
-    pub(super) fn simple(&mut self, sys: &mut Sys<'_, '_>, command: &Command) -> Option<Step> {
+    pub(super) fn simple(
+        &mut self,
+        sys: &mut Sys<'_, '_>,
+        command: &Command,
+        tested: bool,
+    ) -> Option<Step> {
         let Kind::Simple { assignments, words } = &command.kind else { return None };
         let mut expanded = core::mem::take(&mut self.expanded).into_iter();
         let args: Vec<String> = expanded.by_ref().take(words.len()).flatten().collect();
@@ -49,7 +54,7 @@ impl Shell {
         };
         if let Some(body) = self.functions.get(name).cloned() {
             self.undo_later(fds, &assigned);
-            self.call(sys, &body, &args);
+            self.call(sys, &body, &args, tested);
             return None;
         }
         if name == "exec" {
@@ -100,7 +105,7 @@ impl Shell {
         }
     }
 
-    fn call(&mut self, sys: &mut Sys<'_, '_>, body: &Arc<Command>, args: &[String]) {
+    fn call(&mut self, sys: &mut Sys<'_, '_>, body: &Arc<Command>, args: &[String], tested: bool) {
         if self.calls >= MAX_CALLS {
             return self.fail(
                 sys,
@@ -110,7 +115,7 @@ impl Shell {
         self.calls += 1;
         let positional = core::mem::replace(&mut self.positional, args[1..].into());
         self.frames.push(Frame::Function { positional, locals: Vec::new() });
-        self.frames.push(Frame::Command { command: body.clone(), tested: false });
+        self.frames.push(Frame::Command { command: body.clone(), tested });
     }
 
     fn trace(&mut self, sys: &mut Sys<'_, '_>, assigned: &[(String, String)], args: &[String]) {
@@ -220,7 +225,8 @@ impl Shell {
                     LoadError::Denied => ("Permission denied", 126),
                     _ => ("not found", 127),
                 };
-                self.complain(sys, &format!("exec: {}: {text}", args[0]));
+                let line = if self.in_file { self.line } else { 0 };
+                self.say(sys, &format!("{}: exec: line {line}: {}: {text}\n", self.name, args[0]));
                 self.exit(sys, status);
                 return None;
             }
@@ -292,9 +298,7 @@ impl Shell {
                     }
                     Err(_) => return Err(format!("{target}: bad file descriptor")),
                 };
-                let id = sys
-                    .open_of(from)
-                    .ok_or_else(|| format!("dup2({from},{}): {}", redirect.fd, Errno::BadF))?;
+                let id = sys.open_of(from).ok_or_else(|| format!("{from}: {}", Errno::BadF))?;
                 if from == redirect.fd {
                     return Ok(());
                 }
