@@ -183,21 +183,22 @@ impl Simulator {
         Ok(())
     }
 
-    /// Hands on what a client has sent, as far as its process takes it; asks for more when all is taken.
-    fn feed(&mut self, cx: &mut Cx<'_>, id: JobId) {
+    /// Hands on what a client has sent, as far as its process takes it; asks for more when all is taken. Says whether any
+    /// was.
+    fn feed(&mut self, cx: &mut Cx<'_>, id: JobId) -> bool {
         let world = self.world.as_mut().expect("made with the first job");
-        let Some(Task::Attached(client)) = self.tasks.get_mut(&id) else { return };
+        let Some(Task::Attached(client)) = self.tasks.get_mut(&id) else { return false };
         if !client.stdin || client.input.is_empty() && !client.input_ended {
-            return;
+            return false;
         }
         let pid = client.exec.as_ref().map(|exec| world.execs.all.get(exec)?.process);
         let Some(run) = world.containers.get_mut(client.serial).and_then(|c| c.run.as_mut()) else {
-            return;
+            return false;
         };
         let pid = match pid {
             None => run.main,
             Some(Some(pid)) => pid,
-            Some(None) => return,
+            Some(None) => return false,
         };
         let asked_again = !client.input.is_empty();
         let taken = run.processes.stdin(pid, &client.input);
@@ -208,10 +209,13 @@ impl Simulator {
                     run.processes.close_stdin(pid);
                 }
                 client.stdin = false;
-            } else if asked_again {
+                return true;
+            }
+            if asked_again {
                 cx.read(id);
             }
         }
+        taken > 0
     }
 
     /// A client has room again.
@@ -338,8 +342,9 @@ impl Simulator {
     /// Gives a container's processes their turn; whether they want another one.
     fn advance(&mut self, cx: &mut Cx<'_>, serial: Serial) -> bool {
         for _ in 0..ROUNDS {
+            let mut fed = false;
             for id in self.watchers_of(serial) {
-                self.feed(cx, id);
+                fed |= self.feed(cx, id);
             }
             let Some(world) = &mut self.world else { return false };
             let more = world.step(serial);
@@ -354,7 +359,8 @@ impl Simulator {
                 world.reap(serial);
                 return false;
             }
-            if !more && !moved {
+            // What was fed may have made room for more.
+            if !more && !moved && !fed {
                 return false;
             }
         }

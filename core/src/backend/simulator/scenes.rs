@@ -141,6 +141,24 @@ fn run_with_stdin() {
 }
 
 #[test]
+fn more_stdin_than_fits_arrives_whole() {
+    let mut scene = Scene::new("");
+    let body = json!({"Image": "busybox", "Cmd": ["wc", "-c"], "OpenStdin": true, "StdinOnce": true});
+    scene.create("c1", body);
+    let attached = scene.start("POST", "/v1.41/containers/c1/attach?stream=1&stdin=1&stdout=1", "");
+    scene.ask("POST", "/v1.41/containers/c1/start", Value::Null).unwrap();
+    for _ in 0..5 {
+        while !scene.engine.wants_stdin(attached) {
+            scene.pass(1);
+        }
+        scene.engine.stdin(scene.now, attached, &[b'x'; 100_000]);
+    }
+    scene.engine.stdin_end(scene.now, attached);
+    scene.pass(1_000);
+    assert_eq!(scene.said(attached), Said { out: frame(1, "500000\n"), status: Some(Ok(())) });
+}
+
+#[test]
 fn who_goes_away_takes_stdin_with_them() {
     let mut scene = Scene::new("");
     let body = json!({"Image": "busybox", "Cmd": ["cat"], "OpenStdin": true, "StdinOnce": true});
