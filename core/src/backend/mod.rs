@@ -11,7 +11,7 @@ use crate::words;
 
 mod debug;
 mod forward;
-mod simulator;
+pub mod simulator;
 
 pub use debug::Debug;
 pub use forward::Forward;

@@ -81,6 +81,7 @@ impl Replies {
         job: &Job,
         stdio: Option<Stdio>,
         length: Option<usize>,
+        path_stat: Option<&str>,
         out: &mut Vec<u8>,
     ) -> bool {
         let request = job.request();
@@ -97,7 +98,15 @@ impl Replies {
         let hijacks = stdio.is_some();
         let (framing, headers) = match reply {
             Reply::Hijack if hijacks => {
-                server.switch(&hijack_head(server.wants_upgrade(), stdio, version), out);
+                let mut head = hijack_head(server.wants_upgrade(), stdio, version);
+                // dockerd copies its headers into the head of an exec, and forgets them in that of an attach.
+                if route.job == "exec_start" {
+                    head.truncate(head.len() - 2);
+                    head.extend_from_slice(&self.engine);
+                    head.extend_from_slice(&self.experimental);
+                    head.extend_from_slice(b"\r\n");
+                }
+                server.switch(&head, out);
                 return true;
             }
             Reply::Upgrade if hijacks => {
@@ -120,7 +129,13 @@ impl Replies {
             Reply::Tar => (Framing::Chunked, &b"Content-Type: application/x-tar\r\n"[..]),
             Reply::Octets => (Framing::Chunked, &b"Content-Type: application/octet-stream\r\n"[..]),
         };
-        if route.job == "ping" {
+        let stat = path_stat.map(|stat| {
+            format!("X-Docker-Container-Path-Stat: {}\r\n", base64(stat.as_bytes()))
+        });
+        if let Some(stat) = stat {
+            let headers = [&self.engine[..], &self.experimental, stat.as_bytes(), headers, &self.date];
+            server.respond(route.success, framing, &headers, out);
+        } else if route.job == "ping" {
             let headers = [&self.engine[..], &self.experimental, NO_CACHE, headers, &self.date];
             server.respond(route.success, framing, &headers, out);
         } else {
@@ -218,6 +233,21 @@ fn whole(server: &mut Server, status: u16, headers: &[&[u8]], body: &[u8], out: 
         server.write(body, out);
         server.end(out);
     }
+}
+
+/// RFC 4648 section 4, with padding.
+fn base64(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for group in bytes.chunks(3) {
+        let byte = |nth: usize| u32::from(group.get(nth).copied().unwrap_or(0));
+        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
+        for nth in 0..4 {
+            let sextet = (bits >> (18 - 6 * nth)) as usize & 63;
+            text.push(if nth <= group.len() { char::from(ALPHABET[sextet]) } else { '=' });
+        }
+    }
+    text
 }
 
 fn in_one_piece(length: usize) -> Framing {

@@ -146,6 +146,14 @@ impl<'a> Cx<'a> {
         }
     }
 
+    /// Says what the path that the answer is about is, as a JSON document: `docker cp` reads it from the header
+    /// `X-Docker-Container-Path-Stat`, even where there is no body. Before the answer begins.
+    pub fn set_path_stat(&mut self, job: JobId, stat: impl Into<String>) {
+        if let Some(entry) = self.entry(job) {
+            entry.path_stat = Some(stat.into());
+        }
+    }
+
     /// Writes to the job's stdout; returns how much was taken. When that is less than all,
     /// [`Event::Writable`](super::Event::Writable) follows once the client has read what is there.
     pub fn write(&mut self, job: JobId, bytes: &[u8]) -> usize {

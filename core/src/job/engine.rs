@@ -49,6 +49,8 @@ pub struct Output<'a> {
     pub stdout: &'a mut Vec<u8>,
     /// The rest of its stdout in one piece, behind `stdout`.
     pub whole: &'a mut Option<Body>,
+    /// What the path that the answer is about is, as JSON, if the backend [said](Cx::set_path_stat) so.
+    pub path_stat: Option<&'a str>,
     /// The server that answers in its place, set by [`Cx::join`]. The owner relays between the job's client and that server,
     /// and removes the job when it is done.
     pub joined: Option<&'a Arc<Upstream>>,
@@ -226,6 +228,7 @@ impl Engine {
             begun: entry.begun,
             stdout: &mut entry.out,
             whole: &mut entry.whole,
+            path_stat: entry.path_stat.as_deref(),
             joined: entry.joined.as_ref(),
             status: entry.status.as_ref(),
         };

@@ -44,6 +44,8 @@ pub(super) struct Entry {
     pub(super) begun: Option<Stdio>,
     pub(super) out: Vec<u8>,
     pub(super) whole: Option<Body>,
+    /// What a client is told of the path that its answer is about.
+    pub(super) path_stat: Option<String>,
     /// Another server answers in the backend's place.
     pub(super) joined: Option<Arc<Upstream>>,
     /// A write came up short; [`Event::Writable`] is owed.
@@ -129,6 +131,7 @@ impl Shared {
             begun: None,
             out: Vec::new(),
             whole: None,
+            path_stat: None,
             joined: None,
             short: false,
             parent_reads: false,

@@ -1,41 +1,78 @@
 //! One simulated container.
 
-use alloc::collections::BTreeMap;
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::net::Ipv4Addr;
 use core::time::Duration;
 
 use super::clock::human;
+use super::config::Config;
+use super::endpoint::Endpoint;
+use super::files::TreeId;
+use super::host_config::HostConfig;
+use super::logs::Log;
+use super::mounts::MountPoint;
+use super::run::Run;
 
-/// A container, as the engine keeps it; what clients see is made from this.
+/// A container's place in the order of creation.
+pub(super) type Serial = u64;
+
+/// A container, as the engine keeps it; what clients see is made from this. There may be a million of them, so what most
+/// of them do not have is behind a pointer, and what many have alike is shared.
 pub(super) struct Container {
+    pub(super) serial: Serial,
     /// 64 lowercase hexadecimal digits.
-    pub(super) id: String,
+    pub(super) id: Arc<str>,
     /// Without the slash that the API puts before it.
-    pub(super) name: String,
-    /// What it runs and that program's arguments.
-    pub(super) path: String,
-    pub(super) args: Vec<String>,
-    pub(super) labels: BTreeMap<String, String>,
+    pub(super) name: Arc<str>,
     /// Since the Unix epoch, as all times here.
     pub(super) created: Duration,
+    /// The id of its image.
+    pub(super) image: Arc<str>,
+    pub(super) config: Arc<Config>,
+    pub(super) host: Arc<HostConfig>,
     pub(super) state: State,
     pub(super) pid: u32,
     pub(super) exit_code: i32,
+    pub(super) oom_killed: bool,
+    /// A client has stopped or killed it, so that its restart policy rests.
+    pub(super) stopped_by_hand: bool,
+    pub(super) restarts: u32,
+    /// Why it could not be started.
+    pub(super) error: Option<Box<str>>,
     pub(super) started: Option<Duration>,
     pub(super) finished: Option<Duration>,
-    /// Bytes in its writable layer.
-    pub(super) size_rw: u64,
-    pub(super) endpoint: Endpoint,
+    /// Its network namespace, since it was first started.
+    pub(super) sandbox: Option<Box<str>>,
+    pub(super) endpoints: Vec<Endpoint>,
+    pub(super) mounts: Vec<MountPoint>,
+    /// Its file system; `None` for as long as it is that of its image.
+    pub(super) tree: Option<TreeId>,
+    pub(super) log: Option<Box<Log>>,
+    /// Its processes, while it runs.
+    pub(super) run: Option<Box<Run>>,
+    pub(super) execs: Vec<Arc<str>>,
+    pub(super) health: Option<Box<Health>>,
 }
 
-/// How a container is attached to its network.
-pub(super) struct Endpoint {
-    pub(super) id: String,
-    pub(super) sandbox: String,
-    pub(super) address: Ipv4Addr,
+/// What the checks of a container's health have found.
+#[derive(Clone, Debug)]
+pub(super) struct Health {
+    pub(super) status: &'static str,
+    pub(super) failing_streak: u32,
+    /// The last five.
+    pub(super) log: Vec<Probe>,
+}
+
+/// One check of a container's health.
+#[derive(Clone, Debug)]
+pub(super) struct Probe {
+    pub(super) start: Duration,
+    pub(super) end: Duration,
+    pub(super) exit_code: i32,
+    pub(super) output: String,
 }
 
 /// What a container does.
@@ -85,6 +122,30 @@ impl State {
 }
 
 impl Container {
+    /// The first twelve digits of its id.
+    pub(super) fn short_id(&self) -> &str {
+        &self.id[..12]
+    }
+
+    /// What its processes call the machine.
+    pub(super) fn hostname(&self) -> &str {
+        match &*self.config.hostname {
+            "" if self.host.network() == "host" => super::info::HOSTNAME,
+            "" => self.short_id(),
+            name => name,
+        }
+    }
+
+    /// Its program.
+    pub(super) fn path(&self) -> &str {
+        self.config.argv().next().unwrap_or_default()
+    }
+
+    /// Its program's arguments.
+    pub(super) fn args(&self) -> Vec<&str> {
+        self.config.argv().skip(1).collect()
+    }
+
     /// What `docker ps` shows as STATUS at `now`, and when that changes by itself.
     pub(super) fn status(&self, now: Duration) -> (String, Option<Duration>) {
         let since = |moment: Option<Duration>| {
@@ -99,7 +160,13 @@ impl Container {
             State::Dead => (String::from("Dead"), None),
             State::Running => {
                 let (words, until) = since(self.started);
-                (format!("Up {words}"), until)
+                let health = match self.health.as_ref().map(|health| health.status) {
+                    Some("starting") => " (health: starting)",
+                    Some("healthy") => " (healthy)",
+                    Some("unhealthy") => " (unhealthy)",
+                    _ => "",
+                };
+                (format!("Up {words}{health}"), until)
             }
             State::Paused => {
                 let (words, until) = since(self.started);
@@ -118,8 +185,8 @@ impl Container {
 
     /// Its program and arguments in one line; an argument with a space is quoted.
     pub(super) fn command(&self) -> String {
-        let mut line = self.path.clone();
-        for arg in &self.args {
+        let mut line = String::from(self.path());
+        for arg in self.config.argv().skip(1) {
             line.push(' ');
             if arg.contains(' ') {
                 line.push_str(&format!("'{arg}'"));
@@ -131,24 +198,16 @@ impl Container {
     }
 }
 
-impl Endpoint {
-    /// The engine derives it from the address.
-    pub(super) fn mac(&self) -> String {
-        let [a, b, c, d] = self.address.octets();
-        format!("02:42:{a:02x}:{b:02x}:{c:02x}:{d:02x}")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::State;
-    use crate::backend::simulator::world::tests::world;
+    use crate::backend::simulator::world::tests::{nth, world};
     use core::time::Duration;
 
     #[test]
     fn statuses_read_as_in_ps() {
         let mut world = world(&["web"]);
-        let container = &mut world.containers[0];
+        let container = nth(&mut world, 0);
         let start = container.created;
         let at = |seconds| start + Duration::from_secs(seconds);
         assert_eq!(
@@ -176,18 +235,20 @@ mod tests {
 
     #[test]
     fn a_clock_that_lags_shows_no_negative_time() {
-        let world = world(&["web"]);
-        assert_eq!(world.containers[0].status(Duration::ZERO).0, "Up Less than a second");
+        let mut world = world(&["web"]);
+        assert_eq!(nth(&mut world, 0).status(Duration::ZERO).0, "Up Less than a second");
     }
 
     #[test]
     fn arguments_with_spaces_are_quoted() {
         let mut world = world(&["web"]);
-        let container = &mut world.containers[0];
-        container.path = "sh".into();
-        container.args = ["-c".into(), "echo hi".into()].into();
+        let container = nth(&mut world, 0);
+        let mut config = (*container.config).clone();
+        config.cmd = Some(["sh".into(), "-c".into(), "echo hi".into()].into());
+        container.config = config.clone().into();
         assert_eq!(container.command(), "sh -c 'echo hi'");
-        container.args.clear();
+        config.cmd = Some(["sh".into()].into());
+        container.config = config.into();
         assert_eq!(container.command(), "sh");
     }
 }

@@ -5,9 +5,11 @@ use alloc::vec::Vec;
 use core::time::Duration;
 use serde::Serialize;
 
+use super::image_api::ImageSummary;
 use super::list::Summary;
 use super::select::Query;
 use super::versions::Dialect;
+use super::volume_api::Shown as ShownVolume;
 use super::world::World;
 use crate::job::{Failure, FailureKind, Job};
 
@@ -18,42 +20,24 @@ pub(super) struct DiskUsage<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     layers_size: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    images: Option<[ImageSummary<'a>; 1]>,
+    images: Option<Vec<ImageSummary<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     containers: Option<Vec<Summary<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    volumes: Option<[(); 0]>,
+    volumes: Option<Vec<ShownVolume<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     build_cache: Option<Option<[(); 0]>>,
     /// Until 1.41.
     #[serde(skip_serializing_if = "Option::is_none")]
     builder_size: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    image_usage: Option<Usage<[ImageSummary<'a>; 1]>>,
+    image_usage: Option<Usage<Vec<ImageSummary<'a>>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     container_usage: Option<Usage<Vec<Summary<'a>>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    volume_usage: Option<Usage<[(); 0]>>,
+    volume_usage: Option<Usage<Vec<ShownVolume<'a>>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     build_cache_usage: Option<Usage<[(); 0]>>,
-}
-
-/// One image in a list (`ImageSummary`).
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct ImageSummary<'a> {
-    containers: usize,
-    created: u64,
-    id: &'a str,
-    labels: (),
-    parent_id: &'static str,
-    repo_digests: [alloc::string::String; 1],
-    repo_tags: [&'a str; 1],
-    shared_size: u64,
-    size: u64,
-    /// Until 1.43.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    virtual_size: Option<u64>,
 }
 
 /// What all things of one kind come to.
@@ -95,25 +79,44 @@ impl<'a> DiskUsage<'a> {
                 selected.into_iter().map(|c| Summary::of(c, world, true, now, dialect).0).collect();
             Ok::<Vec<_>, Failure>(summaries)
         };
-        let images = || [ImageSummary::of(world, dialect)];
+        let images = || ImageSummary::all(world, dialect);
+        let volumes = || {
+            let all = world.volumes.all.values();
+            all.map(|volume| ShownVolume::with_usage(volume, world)).collect::<Vec<_>>()
+        };
         let both = |asked: bool, form: bool| (asked && form).then_some(());
-        let used = !world.containers.is_empty();
+        let used = |id: &str| world.containers.iter().any(|container| &*container.image == id);
+        let image_sizes = |which: &dyn Fn(&str) -> bool| -> u64 {
+            let all = world.images.newest_first().into_iter();
+            all.filter(|image| which(&image.id)).map(|image| image.size()).sum()
+        };
         let written = |which: fn(&super::container::Container) -> bool| {
-            world.containers.iter().filter(|c| which(c)).map(|c| c.size_rw).sum()
+            world.containers.iter().filter(|c| which(c)).map(|c| world.size_rw_of(c)).sum()
+        };
+        let volume_sizes = |unused: bool| -> u64 {
+            let all = world.volumes.all.values();
+            all.filter(|volume| !unused || volume.users.is_empty()).map(|v| world.volume_size(v)).sum()
         };
         Ok(Self {
-            layers_size: both(wanted.images, old).map(|()| world.image.size),
+            layers_size: both(wanted.images, old).map(|()| world.layers_size()),
             images: both(wanted.images, old).map(|()| images()),
             containers: both(wanted.containers, old).map(|()| containers()).transpose()?,
-            volumes: both(wanted.volumes, old).map(|()| []),
+            volumes: both(wanted.volumes, old).map(|()| volumes()),
             build_cache: both(wanted.build_cache, old).map(|()| dialect.since(42, [])),
             builder_size: dialect.until(42, 0),
             image_usage: both(wanted.images, new).map(|()| Usage {
-                active_count: usize::from(used),
-                total_count: 1,
-                reclaimable: if used { 0 } else { world.image.size },
-                total_size: world.image.size,
+                active_count: world.images.newest_first().iter().filter(|i| used(&i.id)).count(),
+                total_count: world.images.len(),
+                reclaimable: image_sizes(&|id| !used(id)),
+                total_size: image_sizes(&|_| true),
                 items: items.then(images),
+            }),
+            volume_usage: both(wanted.volumes, new).map(|()| Usage {
+                active_count: world.volumes.all.values().filter(|v| !v.users.is_empty()).count(),
+                total_count: world.volumes.all.len(),
+                reclaimable: volume_sizes(true),
+                total_size: volume_sizes(false),
+                items: items.then(volumes),
             }),
             container_usage: both(wanted.containers, new)
                 .map(|()| {
@@ -126,28 +129,8 @@ impl<'a> DiskUsage<'a> {
                     })
                 })
                 .transpose()?,
-            volume_usage: both(wanted.volumes, new).map(|()| Usage::nothing(items)),
             build_cache_usage: both(wanted.build_cache, new).map(|()| Usage::nothing(items)),
         })
-    }
-}
-
-impl<'a> ImageSummary<'a> {
-    fn of(world: &'a World, dialect: Dialect) -> Self {
-        let image = &world.image;
-        let (repository, _) = image.repository();
-        Self {
-            containers: world.containers.len(),
-            created: image.created.as_secs(),
-            id: image.id,
-            labels: (),
-            parent_id: "",
-            repo_digests: [format!("{repository}@{}", image.digest)],
-            repo_tags: [image.name],
-            shared_size: 0,
-            size: image.size,
-            virtual_size: dialect.until(44, image.size),
-        }
     }
 }
 
@@ -254,7 +237,7 @@ mod tests {
         let newest = Dialect::new(ApiVersion::MAX);
         let usage = DiskUsage::of(&Job::new("system_df"), &world, START, newest).unwrap();
         let usage = serde_json::to_value(usage).unwrap();
-        assert_eq!(usage["ImageUsage"]["Reclaimable"], json!(world.image.size));
+        assert_eq!(usage["ImageUsage"]["Reclaimable"], json!(world.layers_size()));
     }
 
     #[test]

@@ -1,13 +1,159 @@
-//! `GET /events`: what a client asks for. Nothing happens in this engine yet, so that a stream only opens and ends.
+//! `GET /events`: what a client asks for, and how it is told.
 
 use alloc::borrow::Cow;
+use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::time::Duration;
 
+use super::Simulator;
+use super::bus::Message;
+use super::clients::Task;
 use super::filters::{Filters, integer};
 use super::versions::Dialect;
-use crate::job::{Failure, FailureKind, Job};
+use crate::id::JobId;
+use crate::job::{Cx, Failure, FailureKind, Job, Status, Stdio};
+
+/// Somebody who reads events.
+pub(super) struct Listening {
+    filters: Filters,
+    dialect: Dialect,
+    /// What it has not read yet; one that reads too slowly misses some.
+    waiting: VecDeque<Vec<u8>>,
+}
+
+/// How many events wait for a reader that is slow.
+const WAITING: usize = 1024;
+
+impl Listening {
+    /// Whether an event is among those that are asked for.
+    fn admits(&self, message: &Message) -> bool {
+        let filters = &self.filters;
+        let any = |key: &str, is: &dyn Fn(&str) -> bool| {
+            filters.get(key).is_none_or(|values| values.is_empty() || values.iter().any(|v| is(v)))
+        };
+        let attribute = |key: &'static str| message.attributes.get(key).map_or("", String::as_str);
+        let thing = |kind: &'static str| {
+            any(kind, &|wanted| {
+                message.kind == kind
+                    && (wanted == &*message.id
+                        || wanted == attribute("name")
+                        || message.id.starts_with(wanted) && !wanted.is_empty()
+                        || wanted.strip_prefix('/') == Some(attribute("name")))
+            })
+        };
+        let action = |wanted: &str| {
+            wanted == message.action || message.action.split(':').next() == Some(wanted)
+        };
+        let label = |wanted: &str| {
+            let (key, value) = wanted.split_once('=').map_or((wanted, None), |(k, v)| (k, Some(v)));
+            let found = message.attributes.get(key);
+            found.is_some_and(|found| value.is_none_or(|value| value == found))
+        };
+        let image = |wanted: &str| {
+            let named = match message.kind {
+                "image" => attribute("name"),
+                _ => attribute("image"),
+            };
+            let bare = |name: &str| String::from(name.split(':').next().unwrap_or_default());
+            wanted == &*message.id || wanted == named || wanted == bare(named)
+        };
+        any("type", &|wanted| wanted == message.kind)
+            && any("event", &action)
+            && any("scope", &|wanted| wanted == "local")
+            && thing("container")
+            && thing("volume")
+            && thing("network")
+            && thing("daemon")
+            && thing("plugin")
+            && any("image", &image)
+            && filters.values("label").all(label)
+    }
+}
+
+impl Simulator {
+    pub(super) fn events(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: JobId,
+        job: &Job,
+        dialect: Dialect,
+    ) -> Result<(), Failure> {
+        let world = self.world.as_mut().expect("made with the first job");
+        let end = end(job, world.now, dialect)?;
+        let filters = Filters::parse(&job.env("filters").unwrap_or_default(), dialect)?;
+        let moment = |key| timestamp(&job.env(key).unwrap_or_default()).ok().flatten();
+        let (since, until) = (moment("since"), moment("until"));
+        let mut listening = Listening { filters, dialect, waiting: VecDeque::new() };
+        // Without `since` but with an end that is over, all of the past is asked for.
+        if since.is_some() || end == End::Now {
+            for message in &world.bus.past {
+                let time = message.time.as_nanos() as Nanos;
+                if since.is_none_or(|since| time >= since)
+                    && until.is_none_or(|until| time <= until)
+                    && listening.admits(message)
+                {
+                    listening.waiting.push_back(message.line(dialect));
+                }
+            }
+        }
+        // What is fresh is past for this one.
+        self.tell_events(cx);
+        cx.begin(id, Stdio::Raw);
+        match end {
+            End::Now => {
+                for line in listening.waiting {
+                    cx.write(id, &line);
+                }
+                cx.exit(id, Status::Ok);
+            }
+            End::Never => {
+                self.keep(id, Task::Events(listening));
+                self.tell(cx, id);
+            }
+            End::After(left) => {
+                self.keep(id, Task::Events(listening));
+                self.tell(cx, id);
+                cx.timer(id, cx.now() + left, 0);
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells everybody who listens what has just happened.
+    pub(super) fn tell_events(&mut self, cx: &mut Cx<'_>) {
+        let Some(world) = &mut self.world else { return };
+        let fresh = core::mem::take(&mut world.bus.fresh);
+        if fresh.is_empty() || self.listeners.is_empty() {
+            return;
+        }
+        let listeners: Vec<JobId> = self.listeners.iter().copied().collect();
+        for id in listeners {
+            let Some(Task::Events(listening)) = self.tasks.get_mut(&id) else { continue };
+            for message in &fresh {
+                if listening.waiting.len() < WAITING && listening.admits(message) {
+                    let line = message.line(listening.dialect);
+                    listening.waiting.push_back(line);
+                }
+            }
+            self.tell(cx, id);
+        }
+    }
+
+    /// Writes the events that one client has not read yet.
+    pub(super) fn tell(&mut self, cx: &mut Cx<'_>, id: JobId) {
+        let Some(Task::Events(listening)) = self.tasks.get_mut(&id) else { return };
+        while let Some(line) = listening.waiting.front_mut() {
+            let written = cx.write(id, line);
+            if written < line.len() {
+                line.drain(..written);
+                return;
+            }
+            listening.waiting.pop_front();
+        }
+    }
+}
 
 /// When a stream of events ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -21,7 +167,7 @@ pub(super) enum End {
 }
 
 /// A moment as nanoseconds since the Unix epoch; clients may send one before it.
-type Nanos = i128;
+pub(super) type Nanos = i128;
 
 /// Reads a job's `since`, `until` and `filters`. Names of filters are not checked: the engine does not, either.
 pub(super) fn end(job: &Job, now: Duration, dialect: Dialect) -> Result<End, Failure> {
@@ -50,7 +196,7 @@ pub(super) fn end(job: &Job, now: Duration, dialect: Dialect) -> Result<End, Fai
 }
 
 /// Reads `1136073600.000000001`: seconds and, as digits behind a point, parts of one. Nothing, and -1, mean no moment.
-fn timestamp(text: &str) -> Result<Option<Nanos>, String> {
+pub(super) fn timestamp(text: &str) -> Result<Option<Nanos>, String> {
     if text.is_empty() {
         return Ok(None);
     }

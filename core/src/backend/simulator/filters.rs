@@ -138,18 +138,23 @@ fn sets(fields: &serde_json::Map<String, Value>) -> Result<Filters, String> {
 }
 
 fn mismatch(found: &Value, wanted: &str) -> String {
-    let found = match found {
+    format!("json: cannot unmarshal {} into Go value of type {wanted}", type_name(found))
+}
+
+/// What Go calls a JSON value of this kind.
+pub(super) const fn type_name(value: &Value) -> &'static str {
+    match value {
         Value::Null => "null",
         Value::Bool(_) => "bool",
         Value::Number(_) => "number",
         Value::String(_) => "string",
         Value::Array(_) => "array",
         Value::Object(_) => "object",
-    };
-    format!("json: cannot unmarshal {found} into Go value of type {wanted}")
+    }
 }
 
-fn not_json(text: &str, error: &serde_json::Error) -> String {
+/// Why this is no JSON, in Go's words as far as they are known.
+pub(super) fn not_json(text: &str, error: &serde_json::Error) -> String {
     match text.trim_start_matches([' ', '\t', '\r', '\n']).chars().next() {
         None => "unexpected end of JSON input".to_string(),
         Some(first) if !matches!(first, '{' | '[' | '"' | '-' | '0'..='9' | 't' | 'f' | 'n') => {

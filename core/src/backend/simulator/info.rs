@@ -12,6 +12,9 @@ use super::versions::{Dialect, Release};
 use super::world::World;
 use crate::docker::version::ApiVersion;
 
+/// What the host is called.
+pub(super) const HOSTNAME: &str = "simulator";
+
 type Pairs = &'static [[&'static str; 2]];
 
 /// What `docker info` shows (`SystemInfo`). What is `()` is null.
@@ -215,7 +218,7 @@ impl<'a> Info<'a> {
             containers_running: running,
             containers_paused: paused,
             containers_stopped: world.containers.len() - running - paused,
-            images: 1,
+            images: world.images.len(),
             driver: DRIVER,
             driver_status: &[
                 ["Backing Filesystem", "extfs"],
@@ -257,8 +260,8 @@ impl<'a> Info<'a> {
             n_goroutines: 40,
             system_time: Rfc3339(now),
             logging_driver: "json-file",
-            cgroup_driver: "systemd",
-            cgroup_version: "2",
+            cgroup_driver: if dialect.is_legacy() { "cgroupfs" } else { "systemd" },
+            cgroup_version: if dialect.is_legacy() { "1" } else { "2" },
             n_events_listener: listeners,
             kernel_version: KERNEL,
             operating_system: PLATFORM,
@@ -274,7 +277,7 @@ impl<'a> Info<'a> {
             http_proxy: "",
             https_proxy: "",
             no_proxy: "",
-            name: "simulator",
+            name: HOSTNAME,
             labels: [],
             experimental_build: false,
             server_version: release.engine,
@@ -294,7 +297,10 @@ impl<'a> Info<'a> {
             containerd_commit: commit(release.containerd_commit),
             runc_commit: commit(release.runc_commit),
             init_commit: commit(release.init_commit),
-            security_options: &["name=seccomp,profile=builtin", "name=cgroupns"],
+            security_options: match dialect.is_legacy() {
+                true => &["name=seccomp,profile=default"],
+                false => &["name=seccomp,profile=builtin", "name=cgroupns"],
+            },
             firewall_backend: dialect.since(49, Firewall { driver: "iptables" }),
             cdi_spec_dirs: dialect.since(44, ["/etc/cdi", "/var/run/cdi"]),
             containerd: dialect.since(

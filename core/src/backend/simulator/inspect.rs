@@ -2,15 +2,20 @@
 
 use alloc::collections::BTreeMap;
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::time::Duration;
 use serde::{Serialize, Serializer};
 
 use super::clock::Rfc3339;
+use super::config::Shown as ShownConfig;
 use super::container::{Container, State};
-use super::host_config::{Config, HostConfig};
-use super::list::Slashed;
-use super::network::EndpointSettings;
+use super::endpoint::EndpointSettings;
+use super::health::Shown as ShownHealth;
+use super::host_config::{HostConfig, PortBinding};
+use super::list::{Slashed, listens};
+use super::mounts::Shown as ShownMount;
 use super::versions::Dialect;
 use super::world::World;
 
@@ -21,8 +26,8 @@ pub(super) struct Inspected<'a> {
     id: &'a str,
     created: Rfc3339,
     path: &'a str,
-    args: &'a [String],
-    state: ContainerState,
+    args: Vec<&'a str>,
+    state: ContainerState<'a>,
     image: &'a str,
     resolv_conf_path: String,
     hostname_path: String,
@@ -36,21 +41,21 @@ pub(super) struct Inspected<'a> {
     process_label: &'static str,
     app_armor_profile: &'static str,
     #[serde(rename = "ExecIDs")]
-    exec_ids: (),
+    exec_ids: Option<&'a [Arc<str>]>,
     host_config: HostConfig,
     graph_driver: GraphDriver,
     #[serde(skip_serializing_if = "Option::is_none")]
     size_rw: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     size_root_fs: Option<u64>,
-    mounts: [(); 0],
-    config: Config<'a>,
+    mounts: Vec<ShownMount<'a>>,
+    config: ShownConfig<'a>,
     network_settings: NetworkSettings<'a>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct ContainerState {
+struct ContainerState<'a> {
     status: &'static str,
     running: bool,
     paused: bool,
@@ -60,9 +65,11 @@ struct ContainerState {
     dead: bool,
     pid: u32,
     exit_code: i32,
-    error: &'static str,
+    error: &'a str,
     started_at: Moment,
     finished_at: Moment,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    health: Option<ShownHealth<'a>>,
 }
 
 #[derive(Serialize)]
@@ -89,7 +96,7 @@ struct NetworkSettings<'a> {
     #[serde(rename = "SandboxID")]
     sandbox_id: &'a str,
     sandbox_key: String,
-    ports: BTreeMap<(), ()>,
+    ports: BTreeMap<String, Option<Vec<PortBinding>>>,
     networks: BTreeMap<&'a str, EndpointSettings<'a>>,
 }
 
@@ -148,61 +155,77 @@ impl<'a> Inspected<'a> {
         dialect: Dialect,
     ) -> Self {
         let id = &container.id;
-        let file = |name: &str| format!("{ROOT}/containers/{id}/{name}");
+        // Made when it is first started.
+        let file = |name: &str| match container.started {
+            Some(_) => format!("{ROOT}/containers/{id}/{name}"),
+            None => String::new(),
+        };
+        let size_rw = if size { world.size_rw_of(container) } else { 0 };
+        let image = world.images.get(&container.image).map_or(0, |image| image.size());
         Self {
             id,
             created: Rfc3339(container.created),
-            path: &container.path,
-            args: &container.args,
+            path: container.path(),
+            args: container.args(),
             state: ContainerState::of(container),
-            image: world.image.id,
+            image: &container.image,
             resolv_conf_path: file("resolv.conf"),
             hostname_path: file("hostname"),
             hosts_path: file("hosts"),
             log_path: file(&format!("{id}-json.log")),
             name: Slashed(&container.name),
-            restart_count: 0,
+            restart_count: container.restarts,
             driver: DRIVER,
             platform: "linux",
             mount_label: "",
             process_label: "",
             app_armor_profile: "",
-            exec_ids: (),
-            host_config: HostConfig::of(world, dialect),
-            graph_driver: GraphDriver::of(container, world),
-            size_rw: size.then_some(container.size_rw),
-            size_root_fs: size.then_some(world.image.size + container.size_rw),
-            mounts: [],
-            config: Config::of(container, &world.image, dialect),
+            exec_ids: (!container.execs.is_empty()).then_some(&*container.execs),
+            host_config: container.host.shown(dialect),
+            graph_driver: GraphDriver::of(container),
+            size_rw: size.then_some(size_rw),
+            size_root_fs: size.then_some(image + size_rw),
+            mounts: container.mounts.iter().map(|mount| mount.shown()).collect(),
+            config: ShownConfig::of(&container.config, container.hostname(), dialect),
             network_settings: NetworkSettings::of(container, world, dialect),
         }
     }
 }
 
-impl ContainerState {
-    fn of(container: &Container) -> Self {
+impl<'a> ContainerState<'a> {
+    fn of(container: &'a Container) -> Self {
         let state = container.state;
         Self {
             status: state.name(),
             running: state.is_running(),
             paused: state == State::Paused,
             restarting: state == State::Restarting,
-            oom_killed: false,
+            oom_killed: container.oom_killed,
             dead: state == State::Dead,
             pid: container.pid,
             exit_code: container.exit_code,
-            error: "",
+            error: container.error.as_deref().unwrap_or_default(),
             started_at: Moment(container.started),
             finished_at: Moment(container.finished),
+            health: container.health.as_ref().map(|health| health.shown()),
         }
     }
 }
 
+/// What a container's image is called: what its client called it, or the id if that means another one now.
+pub(super) fn shown_image<'a>(container: &'a Container, world: &World) -> &'a str {
+    let named = &container.config.image;
+    match world.images.find(named) {
+        Some(image) if image.id != container.image => &container.image,
+        _ => named,
+    }
+}
+
 impl GraphDriver {
-    fn of(container: &Container, world: &World) -> Self {
+    fn of(container: &Container) -> Self {
         let layer = |id: &str| format!("{ROOT}/{DRIVER}/{id}");
         let (own, image) =
-            (layer(&container.id), layer(world.image.id.trim_start_matches("sha256:")));
+            (layer(&container.id), layer(container.image.trim_start_matches("sha256:")));
         let data = GraphData {
             lower_dir: format!("{own}-init/diff:{image}/diff"),
             merged_dir: format!("{own}/merged"),
@@ -215,20 +238,52 @@ impl GraphDriver {
 
 impl<'a> NetworkSettings<'a> {
     fn of(container: &'a Container, world: &'a World, dialect: Dialect) -> Self {
-        let endpoint = EndpointSettings::of(container, &world.network, dialect);
-        let sandbox = &container.endpoint.sandbox;
+        let networks = EndpointSettings::all(container, world, dialect);
+        let sandbox = container.sandbox.as_deref().unwrap_or_default();
+        let key = match container.host.network() {
+            "host" => "default",
+            _ => sandbox.get(..12).unwrap_or_default(),
+        };
         Self {
-            default_bridge: dialect.until(52, DefaultBridge::of(&endpoint)),
+            default_bridge: dialect.until(52, DefaultBridge::of(networks.get("bridge"))),
             sandbox_id: sandbox,
-            sandbox_key: format!("/var/run/docker/netns/{}", &sandbox[..12]),
-            ports: BTreeMap::new(),
-            networks: [(world.network.name, endpoint)].into(),
+            sandbox_key: match sandbox {
+                "" => String::new(),
+                _ => format!("/var/run/docker/netns/{key}"),
+            },
+            ports: ports(container),
+            networks,
         }
     }
 }
 
+/// The ports of a running container, and where they are published.
+fn ports(container: &Container) -> BTreeMap<String, Option<Vec<PortBinding>>> {
+    let mut ports = BTreeMap::new();
+    let Some(run) = &container.run else { return ports };
+    for exposed in container.config.exposed_ports.iter().flat_map(|ports| ports.keys()) {
+        ports.insert(exposed.clone(), None);
+    }
+    for published in &run.published {
+        let key = format!("{}/{}", published.private, published.protocol.name());
+        let bindings: &mut Option<Vec<PortBinding>> = ports.entry(key).or_default();
+        let binding = |ip: &str| PortBinding {
+            host_ip: ip.to_string(),
+            host_port: published.public.to_string(),
+        };
+        bindings
+            .get_or_insert_default()
+            .extend(listens(&published.host_ip).into_iter().map(binding));
+    }
+    ports
+}
+
 impl<'a> DefaultBridge<'a> {
-    fn of(endpoint: &EndpointSettings<'a>) -> Self {
+    /// The same of the default bridge's endpoint; empty without one.
+    fn of(endpoint: Option<&EndpointSettings<'a>>) -> Self {
+        let text = |text: for<'e> fn(&'e EndpointSettings<'a>) -> &'e String| {
+            endpoint.map(text).cloned().unwrap_or_default()
+        };
         Self {
             bridge: "",
             hairpin_mode: false,
@@ -236,14 +291,14 @@ impl<'a> DefaultBridge<'a> {
             link_local_ipv6_prefix_len: 0,
             secondary_ip_addresses: (),
             secondary_ipv6_addresses: (),
-            endpoint_id: endpoint.endpoint_id,
-            gateway: endpoint.gateway.clone(),
+            endpoint_id: endpoint.map_or("", |endpoint| endpoint.endpoint_id),
+            gateway: text(|endpoint| &endpoint.gateway),
             global_ipv6_address: "",
             global_ipv6_prefix_len: 0,
-            ip_address: endpoint.ip_address.clone(),
-            ip_prefix_len: endpoint.ip_prefix_len,
+            ip_address: text(|endpoint| &endpoint.ip_address),
+            ip_prefix_len: endpoint.map_or(0, |endpoint| endpoint.ip_prefix_len),
             ipv6_gateway: "",
-            mac_address: endpoint.mac_address.clone(),
+            mac_address: text(|endpoint| &endpoint.mac_address),
         }
     }
 }
@@ -253,12 +308,14 @@ mod tests {
     use super::super::versions::{Dialect, NEWEST};
     use super::super::world::tests::{LEGACY, four, world};
     use super::Inspected;
+    use alloc::format;
+    use alloc::vec::Vec;
     use crate::docker::version::ApiVersion;
     use serde_json::{Value, json};
 
     fn inspected(nth: usize, size: bool, dialect: Dialect) -> Value {
         let world = four();
-        let inspected = Inspected::of(&world.containers[nth], &world, size, dialect);
+        let inspected = Inspected::of(world.containers.iter().nth(nth).unwrap(), &world, size, dialect);
         serde_json::to_value(inspected).unwrap()
     }
 
@@ -319,8 +376,10 @@ mod tests {
 
     #[test]
     fn addresses_follow_each_other() {
-        let world = world(&["a1"; 300]);
-        let last = Inspected::of(&world.containers[299], &world, false, NEWEST);
+        let mut names = alloc::vec::Vec::new();
+        names.extend((0..300).map(|nth| format!("c{nth}")));
+        let world = world(&names.iter().map(|name| &**name).collect::<Vec<_>>());
+        let last = Inspected::of(world.containers.iter().last().unwrap(), &world, false, NEWEST);
         let last = serde_json::to_value(last).unwrap();
         let bridge = &last["NetworkSettings"]["Networks"]["bridge"];
         assert_eq!(bridge["IPAddress"], json!("172.17.1.45"));

@@ -8,7 +8,9 @@ use core::time::Duration;
 use serde::Serialize;
 
 use super::container::Container;
-use super::network::EndpointSettings;
+use super::endpoint::EndpointSettings;
+use super::mounts::Shown as ShownMount;
+use super::networks::Protocol;
 use super::select::Query;
 use super::versions::Dialect;
 use super::world::World;
@@ -25,17 +27,17 @@ pub(super) struct Summary<'a> {
     image_id: &'a str,
     command: String,
     created: u64,
-    ports: [(); 0],
+    ports: Vec<Port<'a>>,
     #[serde(skip_serializing_if = "is_zero")]
     size_rw: u64,
     #[serde(skip_serializing_if = "is_zero")]
     size_root_fs: u64,
-    labels: &'a BTreeMap<String, String>,
+    labels: BTreeMap<&'a str, &'a str>,
     state: &'static str,
     status: String,
     host_config: HostConfig<'a>,
     network_settings: Networks<'a>,
-    mounts: [(); 0],
+    mounts: Vec<ShownMount<'a>>,
     /// Since 1.52.
     #[serde(skip_serializing_if = "Option::is_none")]
     health: Option<Health>,
@@ -58,6 +60,45 @@ struct Networks<'a> {
 struct Health {
     failing_streak: u32,
     status: &'static str,
+}
+
+/// A port of a container, and where it is published.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Port<'a> {
+    #[serde(rename = "IP", skip_serializing_if = "str::is_empty")]
+    ip: &'a str,
+    private_port: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    public_port: Option<u16>,
+    r#type: &'static str,
+}
+
+/// Where a published port listens: on all addresses of both kinds, unless one is given.
+pub(super) fn listens(host_ip: &str) -> Vec<&str> {
+    if host_ip.is_empty() { Vec::from(["0.0.0.0", "::"]) } else { Vec::from([host_ip]) }
+}
+
+fn port(ip: &str, private_port: u16, public_port: Option<u16>, protocol: Protocol) -> Port<'_> {
+    Port { ip, private_port, public_port, r#type: protocol.name() }
+}
+
+fn ports(container: &Container) -> Vec<Port<'_>> {
+    let Some(run) = &container.run else { return Vec::new() };
+    let mut ports = Vec::new();
+    for published in &run.published {
+        for ip in listens(&published.host_ip) {
+            ports.push(port(ip, published.private, Some(published.public), published.protocol));
+        }
+    }
+    for exposed in container.config.exposed_ports.iter().flat_map(|ports| ports.keys()) {
+        if let Ok((private, protocol)) = super::networks::parse_port(exposed)
+            && !run.published.iter().any(|port| (port.private, port.protocol) == (private, protocol))
+        {
+            ports.push(port("", private, None, protocol));
+        }
+    }
+    ports
 }
 
 /// A container's name, as the API writes it.
@@ -84,24 +125,40 @@ impl<'a> Summary<'a> {
         dialect: Dialect,
     ) -> (Self, Option<Duration>) {
         let (status, until) = container.status(now);
-        let endpoint = EndpointSettings::of(container, &world.network, dialect);
+        let image = world.images.get(&container.image);
+        let size_rw = if size { world.size_rw_of(container) } else { 0 };
+        let health = container.health.as_ref();
         let summary = Self {
             id: &container.id,
             names: [Slashed(&container.name)],
-            image: world.image.name,
-            image_id: world.image.id,
+            image: super::inspect::shown_image(container, world),
+            image_id: &container.image,
             command: container.command(),
             created: container.created.as_secs(),
-            ports: [],
-            size_rw: if size { container.size_rw } else { 0 },
-            size_root_fs: if size { world.image.size + container.size_rw } else { 0 },
-            labels: &container.labels,
+            ports: ports(container),
+            size_rw,
+            size_root_fs: if size { image.map_or(0, |image| image.size()) + size_rw } else { 0 },
+            labels: container
+                .config
+                .labels
+                .iter()
+                .flatten()
+                .map(|(key, value)| (key.as_str(), value.as_str()))
+                .collect(),
             state: container.state.name(),
             status,
-            host_config: HostConfig { network_mode: world.network.name },
-            network_settings: Networks { networks: [(world.network.name, endpoint)].into() },
-            mounts: [],
-            health: dialect.since(52, Health { failing_streak: 0, status: "none" }),
+            host_config: HostConfig { network_mode: &container.host.network_mode },
+            network_settings: Networks {
+                networks: EndpointSettings::all(container, world, dialect),
+            },
+            mounts: container.mounts.iter().map(|mount| mount.shown()).collect(),
+            health: dialect.since(
+                52,
+                Health {
+                    failing_streak: health.map_or(0, |health| health.failing_streak),
+                    status: health.map_or("none", |health| health.status),
+                },
+            ),
         };
         (summary, until)
     }
@@ -182,7 +239,7 @@ fn write(
 #[cfg(test)]
 mod tests {
     use super::super::versions::{Dialect, NEWEST};
-    use super::super::world::tests::{LEGACY, START, four, world};
+    use super::super::world::tests::{LEGACY, START, four, nth, world};
     use super::{Cache, Query, World};
     use crate::docker::version::ApiVersion;
     use crate::job::Job;
@@ -208,9 +265,10 @@ mod tests {
     #[test]
     fn an_entry_is_what_dockerd_20_10_sends() {
         let mut world = world(&["web"]);
-        world.network.id = "e0b8".into();
-        let container = &mut world.containers[0];
-        (container.id, container.endpoint.id) = ("edef".into(), "c144".into());
+        world.networks.all[0].id = "e0b8".into();
+        let container = nth(&mut world, 0);
+        container.id = "edef".into();
+        container.endpoints[0].joined.as_mut().unwrap().id = "c144".into();
         let expected = json!([{
             "Id": "edef", "Names": ["/web"], "Image": "busybox:latest",
             "ImageID": "sha256:7f619c1ecd95bdb701f17ea69f6946ba214484cb76a702b5d79b85d28465672c",
@@ -268,7 +326,10 @@ mod tests {
         assert_eq!(listed(&world, &[], NEWEST)[0].get("SizeRootFs"), None);
         let sized = listed(&world, &[("size", "1")], NEWEST).remove(0);
         assert_eq!((sized.get("SizeRw"), &sized["SizeRootFs"]), (None, &json!(4_276_840)));
-        world.containers[0].size_rw = 10;
+        let serial = nth(&mut world, 0).serial;
+        let mounts = world.mounts_of(serial).unwrap();
+        let mut view = crate::backend::simulator::files::View::new(&mut world.store, &mounts, 0);
+        view.write("/", "/ten", b"0123456789").unwrap();
         let sized = listed(&world, &[("size", "1")], NEWEST).remove(0);
         assert_eq!((&sized["SizeRw"], &sized["SizeRootFs"]), (&json!(10), &json!(4_276_850)));
     }

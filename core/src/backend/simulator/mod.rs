@@ -1,50 +1,80 @@
-//! A Docker engine that runs nothing: containers that look real, for trying out clients and tools.
+//! A whole Docker engine in memory: containers that run simulated processes, images, networks and volumes.
 //!
-//! `world` is its state and `container` one container in it; `select` decides which a client means. The other rooms each
-//! write one answer. What changed between API versions stands in `versions` and with the fields themselves.
+//! `world` is the engine's state and the rules it follows; it knows nothing of clients. `clients` and `streams` take what
+//! happens in it to those who wait, watch or are attached. The other rooms each answer one group of requests. What changed
+//! between API versions stands in `versions` and with the fields themselves.
 
 mod absent;
+mod archive;
+mod body;
+mod bus;
+mod catalogue;
+mod clients;
 mod clock;
+mod commit;
+mod config;
 mod container;
+mod container_api;
+mod create;
 mod df;
+mod endpoint;
 mod events;
+mod exec;
+mod failures;
+pub mod files;
 mod filters;
+mod health;
 mod host_config;
+mod image_api;
+mod images;
 mod info;
 mod inspect;
+mod life;
 mod list;
-mod network;
+mod logs;
+mod mounts;
+mod names;
+mod network_api;
+mod networks;
 mod pattern;
+pub mod process;
+mod prune;
+mod reference;
+mod registry;
+mod requests;
+mod run;
 mod select;
+mod stats;
+mod streams;
+mod top;
+mod transfer;
 mod version;
 mod versions;
+mod volume_api;
+mod volumes;
 mod world;
 
 use alloc::borrow::Cow;
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use self::df::DiskUsage;
-use self::events::End;
-use self::info::Info;
-use self::inspect::Inspected;
+use self::clients::Task;
+use self::container::Serial;
 use self::list::Cache;
-use self::select::Query;
-use self::version::Version;
 use self::versions::{Dialect, Release};
 use self::world::World;
 use crate::docker::Profile;
 use crate::docker::version::ApiVersion;
 use crate::id::JobId;
-use crate::job::{Backend, Cx, Event, Failure, Job, Status, Stdio};
+use crate::job::{Backend, Body, Cx, Event, Failure, Job, Timer};
+use crate::time::Instant;
 
-/// A backend that answers as a Docker engine with some running containers does.
+/// A backend that is a Docker engine, but for the kernel: what it runs is simulated.
 ///
-/// It handles `ping`, `version`, `info`, `containers`, `container_inspect`, `events` and `system_df`, and passes on all
-/// else. Requests of API 1.41 and older are answered as dockerd 20.10.24 answers them, newer ones as their specification
-/// says. Ids are drawn from the node's seed with the first job; that is when the containers were started, too.
+/// Requests of API 1.41 and older are answered as dockerd 20.10.24 answers them, newer ones as their specification says. Ids
+/// are drawn from the node's seed with the first job; that is when the containers it was made with are started, too.
 ///
 /// ```
 /// use libswarm::Instant;
@@ -62,8 +92,14 @@ pub struct Simulator {
     names: Vec<String>,
     world: Option<World>,
     lists: Cache,
-    /// Clients that read events.
+    /// The jobs that are not answered at once.
+    tasks: BTreeMap<JobId, Task>,
+    /// Those of them that are about a container.
+    watchers: BTreeMap<Serial, BTreeSet<JobId>>,
+    /// Those that read events.
     listeners: BTreeSet<JobId>,
+    /// When it is woken next.
+    wake: Option<(Instant, Timer)>,
 }
 
 impl Simulator {
@@ -106,80 +142,84 @@ impl Simulator {
                 names.push(word.clone());
             }
         }
-        if names.len() > world::MAX_CONTAINERS {
-            let (given, most) = (names.len(), world::MAX_CONTAINERS);
+        if names.len() > MAX_CONTAINERS {
+            let given = names.len();
             return Err(format!(
-                "{given} containers are more than the {most} that can be simulated"
+                "{given} containers are more than the {MAX_CONTAINERS} that can be simulated"
             ));
         }
-        let (world, lists, listeners) = (None, Cache::default(), BTreeSet::new());
         // Lists show the newest first, and people expect the order in which they gave the names.
         names.reverse();
-        Ok(Self { announced, names, world, lists, listeners })
+        Ok(Self {
+            announced,
+            names,
+            world: None,
+            lists: Cache::default(),
+            tasks: BTreeMap::new(),
+            watchers: BTreeMap::new(),
+            listeners: BTreeSet::new(),
+            wake: None,
+        })
     }
 
-    /// Answers a job that is answered at once.
-    fn answer(&mut self, cx: &mut Cx<'_>, id: JobId, job: &Job) -> Result<(), Failure> {
-        let dialect = Dialect::new(job.api_version(self.announced).min(self.announced));
-        let now = cx.unix_time();
-        let world = self.world.get_or_insert_with(|| world::create(cx, &self.names));
-        match job.name() {
-            "containers" => {
-                let query = Query::of(job, dialect)?;
-                cx.reply(id, self.lists.list(query, world, now, dialect)?);
-            }
-            "container_inspect" => {
-                let wanted = job.arg(0).unwrap_or_default();
-                let container = world.find(&wanted, dialect)?;
-                let size = job.flag("size");
-                cx.reply_json(id, &Inspected::of(container, world, size, dialect));
-            }
-            "version" => cx.reply_json(id, &Version::of(self.announced)),
-            "info" => {
-                let listeners = self.listeners.len();
-                cx.reply_json(id, &Info::of(world, self.announced, listeners, now, dialect));
-            }
-            "system_df" => cx.reply_json(id, &DiskUsage::of(job, world, now, dialect)?),
-            "events" => match events::end(job, now, dialect)? {
-                End::Now => {
-                    cx.begin(id, Stdio::Raw);
-                    cx.exit(id, Status::Ok);
-                }
-                End::Never => self.listen(cx, id),
-                End::After(left) => {
-                    self.listen(cx, id);
-                    cx.timer(id, cx.now() + left, 0);
-                }
-            },
-            _ => match absent::failure(job, world) {
-                Some(failure) => return Err(failure),
-                None => cx.pass(id),
-            },
-        }
-        Ok(())
+    fn dialect(&self, job: &Job) -> Dialect {
+        Dialect::new(job.api_version(self.announced).min(self.announced))
     }
 
-    fn listen(&mut self, cx: &mut Cx<'_>, id: JobId) {
-        cx.begin(id, Stdio::Raw);
-        self.listeners.insert(id);
+    /// Sets the world's clocks; makes the world with the first job.
+    fn tell_time(&mut self, cx: &mut Cx<'_>) {
+        let (now, instant) = (cx.unix_time(), cx.now());
+        let names = &self.names;
+        let world = self.world.get_or_insert_with(|| {
+            let mut world = World::new(now, instant, cx.random());
+            for name in names {
+                // The names were checked, and there are enough addresses.
+                let _ = world.create_sleeping(name);
+            }
+            world
+        });
+        (world.now, world.instant) = (now, instant);
     }
 }
 
+/// How many containers have an address on the bridge: a /16 without its own, the gateway's and the broadcast address.
+const MAX_CONTAINERS: usize = (1 << 16) - 3;
+
 impl Backend for Simulator {
     fn handle(&mut self, cx: &mut Cx<'_>, id: JobId, event: Event<'_>) {
-        match event {
-            Event::Start(job) if job.name() == "ping" => cx.reply(id, "OK"),
-            Event::Start(job) => {
-                if let Err(failure) = self.answer(cx, id, job) {
-                    cx.exit(id, failure);
-                }
-            }
-            Event::Timer(_) | Event::Cancelled(_) => {
-                self.listeners.remove(&id);
-                cx.exit(id, Status::Ok);
-            }
-            _ => {}
+        if let Event::Start(job) = &event
+            && job.name() == "ping"
+        {
+            return cx.reply(id, "OK");
         }
+        self.tell_time(cx);
+        let result = match event {
+            Event::Start(job) => self.begin(cx, id, job),
+            Event::Body(bytes) => match cx.job(id).cloned() {
+                Some(job) => self.begin_with(cx, id, &job, bytes),
+                None => Ok(()),
+            },
+            Event::Stdin(bytes) => self.input(cx, id, Some(bytes)),
+            Event::StdinEnd => self.input(cx, id, None),
+            Event::Writable => self.writable(cx, id),
+            Event::Timer(_) => self.timer(cx, id),
+            Event::Cancelled(why) => {
+                self.cancelled(cx, id, why);
+                Ok(())
+            }
+            Event::Child(..) => Ok(()),
+        };
+        if let Err(failure) = result {
+            self.forget(id);
+            cx.exit(id, failure);
+        }
+        self.settle(cx);
+    }
+
+    fn wake(&mut self, cx: &mut Cx<'_>, _token: u64) {
+        self.wake = None;
+        self.tell_time(cx);
+        self.settle(cx);
     }
 
     fn profile(&self) -> Option<Profile> {
@@ -190,6 +230,17 @@ impl Backend for Simulator {
             os_type: Cow::Borrowed("linux"),
             experimental: false,
         })
+    }
+}
+
+/// A document as the engine writes it, with a newline behind it.
+fn json(document: &(impl serde::Serialize + ?Sized)) -> Result<Body, Failure> {
+    match serde_json::to_vec(document) {
+        Ok(mut bytes) => {
+            bytes.push(b'\n');
+            Ok(Body::Owned(bytes))
+        }
+        Err(error) => Err(failures::system(format!("the answer cannot be written as JSON: {error}"))),
     }
 }
 
@@ -207,5 +258,7 @@ fn is_name(word: &str) -> bool {
     first.is_ascii_alphanumeric() && !rest.is_empty() && rest.iter().all(follows)
 }
 
+#[cfg(test)]
+mod scenes;
 #[cfg(test)]
 mod tests;

@@ -74,10 +74,10 @@ impl Query {
                 continue;
             }
             if let Some(id) = before {
-                before = (container.id != id).then_some(id);
+                before = (*container.id != *id).then_some(id);
                 continue;
             }
-            if rules.since == Some(&container.id) || self.limit == Some(selected.len()) {
+            if rules.since == Some(&*container.id) || self.limit == Some(selected.len()) {
                 break;
             }
             if rules.admit_state(container) && rules.admit_surroundings(container, world) {
@@ -99,7 +99,6 @@ struct Rules<'a> {
     tasks: Option<bool>,
     before: Option<&'a str>,
     since: Option<&'a str>,
-    ports: bool,
 }
 
 impl<'a> Rules<'a> {
@@ -143,7 +142,6 @@ impl<'a> Rules<'a> {
             tasks,
             before,
             since,
-            ports: given("publish").or(given("expose")).is_some(),
         })
     }
 
@@ -151,7 +149,7 @@ impl<'a> Rules<'a> {
         let named = self.names.as_ref().is_none_or(|names| {
             let slashed = format!("/{}", container.name);
             names.iter().any(|(name, pattern)| {
-                *name == container.name
+                **name == *container.name
                     || pattern.as_ref().is_some_and(|pattern| {
                         pattern.matches(&slashed) || pattern.matches(&container.name)
                     })
@@ -163,13 +161,13 @@ impl<'a> Rules<'a> {
                 None => (label, None),
             };
             container
-                .labels
-                .get(key)
+                .config
+                .label(key)
                 .is_some_and(|found| value.is_none_or(|wanted| wanted == found))
         });
         named
             && labelled
-            && self.ids.as_ref().is_none_or(|ids| ids.contains(container.id.as_str()))
+            && self.ids.as_ref().is_none_or(|ids| ids.contains(&*container.id))
             // None of them belongs to a task of a swarm.
             && self.tasks != Some(true)
     }
@@ -180,24 +178,41 @@ impl<'a> Rules<'a> {
             || ended && self.exit_codes.contains(&i64::from(container.exit_code));
         code_fits
             && self.filters.allow("status", container.state.name())
-            && self.filters.allow("health", "none")
+            && self.filters.allow("health", container.health.as_ref().map_or("none", |health| health.status))
     }
 
     fn admit_surroundings(&self, container: &Container, world: &World) -> bool {
-        // No container has a mount or a port.
-        let volume = self.filters.get("volume").is_none();
-        let image = self
-            .filters
-            .get("ancestor")
-            .is_none_or(|names| names.iter().any(|name| world.image.is_called(name)));
-        let created = container.state == State::Created;
+        let volume = self.filters.get("volume").is_none_or(|names| {
+            names.iter().any(|name| {
+                let is = |mount: &super::mounts::MountPoint| {
+                    *mount.source == **name || *mount.destination == **name
+                };
+                container.mounts.iter().any(is)
+            })
+        });
+        let image = self.filters.get("ancestor").is_none_or(|names| {
+            names.iter().any(|name| {
+                let wanted = world.images.find(name);
+                wanted.is_some_and(|wanted| world.is_made_of(&container.image, &wanted.id))
+            })
+        });
         let network = self.filters.get("network").is_none_or(|names| {
             names.is_empty()
                 || names.iter().any(|name| {
-                    name == world.network.name || !created && world.network.id.starts_with(name)
+                    container.endpoints.iter().any(|endpoint| {
+                        let id = world.networks.named(&endpoint.network).map(|network| &network.id);
+                        *endpoint.network == **name
+                            || endpoint.was_joined && id.is_some_and(|id| id.starts_with(name.as_str()))
+                    })
                 })
         });
-        volume && image && network && !self.ports
+        let published = |key: &str| {
+            self.filters.get(key).is_none_or(|wanted| {
+                wanted.is_empty() || wanted.iter().any(|port| has_port(container, port, key))
+            })
+        };
+        let ports = published("publish") && published("expose");
+        volume && image && network && ports
     }
 }
 
@@ -210,18 +225,18 @@ fn neighbour<'a>(
 ) -> Result<Option<&'a str>, Failure> {
     let Some(wanted) = filters.last(key) else { return Ok(None) };
     if !dialect.is_legacy() {
-        return world.find(wanted, dialect).map(|container| Some(container.id.as_str()));
+        return world.find(wanted, dialect).map(|container| Some(&*container.id));
     }
     // The old engine knew no prefixes here.
-    match world.exactly(wanted) {
+    match world.containers.exactly(wanted) {
         Some(container) => Ok(Some(&container.id)),
         None => Err(Failure::new(FailureKind::System, format!("no such container {wanted}"))),
     }
 }
 
 /// The id that begins with `prefix`, if only one does.
-fn with_prefix<'a>(world: &'a World, prefix: &str) -> Option<&'a str> {
-    let ids = world.containers.iter().map(|container| container.id.as_str());
+fn with_prefix<'a>(world: &'a World, prefix: &'a str) -> Option<&'a str> {
+    let ids = world.containers.iter().map(|container| &*container.id);
     let mut found = ids.filter(|id| !prefix.is_empty() && id.starts_with(prefix));
     let only = found.next()?;
     found.next().is_none().then_some(only)
@@ -251,6 +266,23 @@ fn no_health(health: &str, dialect: Dialect) -> Failure {
     Failure::new(FailureKind::InvalidParameter, message)
 }
 
+/// Whether a container has published, or at least exposed, one of the ports that a filter names.
+fn has_port(container: &Container, wanted: &str, key: &str) -> bool {
+    let (range, protocol) = wanted.split_once('/').unwrap_or((wanted, "tcp"));
+    let (first, last) = range.split_once('-').unwrap_or((range, range));
+    let (Ok(first), Ok(last)) = (first.parse::<u16>(), last.parse::<u16>()) else { return false };
+    let is = |port: u16, name: &str| (first..=last).contains(&port) && name == protocol;
+    let published = container.run.as_ref().is_some_and(|run| {
+        run.published.iter().any(|port| is(port.private, port.protocol.name()))
+    });
+    let exposed = || {
+        container.config.exposed_ports.iter().flat_map(|ports| ports.keys()).any(|port| {
+            super::networks::parse_port(port).is_ok_and(|(port, protocol)| is(port, protocol.name()))
+        })
+    };
+    published || key == "expose" && exposed()
+}
+
 /// Checks `80`, `80/tcp` and `80-90/udp`; what is wrong, in the words of Go.
 fn ports(text: &str) -> Result<(), String> {
     let range = text.split('/').next().unwrap_or_default();
@@ -276,7 +308,7 @@ fn ports(text: &str) -> Result<(), String> {
 mod tests {
     use super::super::versions::{Dialect, NEWEST};
     use super::super::world::World;
-    use super::super::world::tests::{LEGACY, four};
+    use super::super::world::tests::{LEGACY, four, nth, set_id};
     use super::Query;
     use crate::job::{FailureKind, Job};
     use alloc::format;
@@ -292,7 +324,7 @@ mod tests {
         let job = env.iter().fold(Job::new("containers"), |job, (k, v)| job.with_env(*k, *v));
         let names = |query: Query| {
             let selected = query.select(world, dialect)?;
-            Ok(selected.iter().map(|c| c.name.as_str()).collect::<Vec<_>>().join(" "))
+            Ok(selected.iter().map(|c| &*c.name).collect::<Vec<_>>().join(" "))
         };
         Query::of(&job, dialect)
             .and_then(names)
@@ -302,12 +334,15 @@ mod tests {
     #[test]
     fn filters_select_as_the_engine_does() {
         let mut world = four();
-        for (container, start) in world.containers.iter_mut().zip(["a1", "a2", "b1", "c1"]) {
-            container.id.replace_range(..2, start);
+        for (name, start) in [("web", "a1"), ("db", "a2"), ("cr", "b1"), ("ex", "c1")] {
+            set_id(&mut world, name, start);
         }
-        world.containers[0].labels.insert("tier".into(), "front".into());
-        let image = world.image.id;
-        let network = &world.network.id[..12];
+        let web = nth(&mut world, 0);
+        let mut config = (*web.config).clone();
+        config.labels.get_or_insert_default().insert("tier".into(), "front".into());
+        web.config = config.into();
+        let image = world.images.find("busybox").unwrap().id.clone();
+        let network = &world.networks.named("bridge").unwrap().id[..12];
         for (filters, all, expected) in [
             (r#"{}"#, true, "ex cr db web"),
             (r#"{}"#, false, "db web"),

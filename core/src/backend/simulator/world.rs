@@ -1,245 +1,367 @@
-//! What the simulated engine holds: its containers, the image they run and the network they are on.
+//! What the simulated engine holds, and what happens in it by itself.
+//!
+//! The world knows the rules and nothing of clients: it says what has happened ([`Notice`], [`Bus`]) and who has something
+//! to do ([`World::ready`]), and the streams take that to whom it concerns.
 
-use alloc::collections::BTreeMap;
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::net::Ipv4Addr;
+use core::ops::Bound;
 use core::time::Duration;
 
-use super::container::{Container, Endpoint, State};
+use super::bus::Bus;
+use super::config::Config;
+use super::container::{Container, Serial, State};
+use super::exec::Execs;
+use super::failures::{invalid, not_found, system};
+use super::files::Store;
+use super::host_config::HostConfig;
+use super::images::Images;
+use super::networks::Networks;
 use super::versions::Dialect;
-use crate::job::{Cx, Failure, FailureKind};
+use super::volumes::Volumes;
+use crate::job::Failure;
+use crate::time::Instant;
 
 /// All of the engine's state.
 pub(super) struct World {
     /// The daemon's own id, in the form of 20.10: twelve groups of four.
     pub(super) id: String,
-    /// In the order they were created.
-    pub(super) containers: Vec<Container>,
-    pub(super) image: Image,
-    pub(super) network: Network,
-    /// Changes with everything above, so that answers made from it can be kept.
+    /// Since the Unix epoch; set with each event from outside.
+    pub(super) now: Duration,
+    pub(super) instant: Instant,
+    pub(super) containers: Containers,
+    pub(super) images: Images,
+    pub(super) networks: Networks,
+    pub(super) volumes: Volumes,
+    pub(super) execs: Execs,
+    pub(super) store: Store,
+    pub(super) bus: Bus,
+    /// Containers whose processes have something to do.
+    pub(super) ready: BTreeSet<Serial>,
+    pub(super) agenda: Agenda,
+    pub(super) notices: Vec<Notice>,
+    pub(super) next_pid: u32,
+    pub(super) random: fastrand::Rng,
+    /// Changes with what lists of containers show, so that they can be kept.
     pub(super) revision: u64,
+    /// What containers were lately created with: equal ones share it.
+    shapes: (Vec<Arc<Config>>, Vec<Arc<HostConfig>>),
 }
 
-/// An image, by its name with a tag.
-pub(super) struct Image {
-    pub(super) name: &'static str,
-    pub(super) id: &'static str,
-    pub(super) digest: &'static str,
-    pub(super) created: Duration,
-    /// Bytes of all its layers.
-    pub(super) size: u64,
-    pub(super) command: &'static [&'static str],
-    pub(super) env: &'static [&'static str],
+/// Something that happened to a container, for those who wait for it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Notice {
+    /// Its process has ended.
+    Exited(Serial),
+    /// It ended and will not be started again by its policy.
+    Stopped(Serial),
+    /// It was started again after [`World::restart`].
+    Restarted(Serial),
+    /// It could not be started.
+    NotStarted(Serial),
+    Removed { serial: Serial, exit_code: i32 },
 }
 
-/// A network with one IPv4 subnet.
-pub(super) struct Network {
-    pub(super) name: &'static str,
-    pub(super) id: String,
-    pub(super) gateway: Ipv4Addr,
-    pub(super) prefix: u8,
+/// The containers, in the order they were created, and by what clients call them.
+#[derive(Default)]
+pub(super) struct Containers {
+    all: BTreeMap<Serial, Box<Container>>,
+    by_id: BTreeMap<Arc<str>, Serial>,
+    by_name: BTreeMap<Arc<str>, Serial>,
+    next: Serial,
 }
 
-/// How many containers have an address on the bridge: a /16 without its own, the gateway's and the broadcast address.
-pub(super) const MAX_CONTAINERS: usize = (1 << 16) - 3;
+/// What is due, and when.
+#[derive(Default)]
+pub(super) struct Agenda {
+    entries: BTreeMap<(Instant, u64), Due>,
+    next: u64,
+}
+
+/// What happens at a moment that was agreed on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Due {
+    /// A process sleeps until then.
+    Advance(Serial),
+    /// A container that was told to stop has not.
+    Kill(Serial),
+    /// A restart policy's pause is over.
+    Restart(Serial),
+    /// The next check of a container's health, or the end of the time for one.
+    Probe(Serial),
+}
+
+/// A place in the [`Agenda`].
+pub(super) type DueKey = (Instant, u64);
+
+impl Agenda {
+    pub(super) fn add(&mut self, at: Instant, due: Due) -> DueKey {
+        let key = (at, self.next);
+        self.next += 1;
+        self.entries.insert(key, due);
+        key
+    }
+
+    pub(super) fn cancel(&mut self, key: Option<DueKey>) {
+        if let Some(key) = key {
+            self.entries.remove(&key);
+        }
+    }
+
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.entries.keys().next().map(|(at, _)| *at)
+    }
+
+    pub(super) fn pop(&mut self, now: Instant) -> Option<Due> {
+        let entry = self.entries.first_entry()?;
+        (entry.key().0 <= now).then(|| entry.remove())
+    }
+}
+
+impl Containers {
+    pub(super) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// The oldest first.
+    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = &Container> {
+        self.all.values().map(|container| &**container)
+    }
+
+    pub(super) fn get(&self, serial: Serial) -> Option<&Container> {
+        self.all.get(&serial).map(|container| &**container)
+    }
+
+    pub(super) fn get_mut(&mut self, serial: Serial) -> Option<&mut Container> {
+        self.all.get_mut(&serial).map(|container| &mut **container)
+    }
+
+    /// The one that has this name, without a slash.
+    pub(super) fn named(&self, name: &str) -> Option<&Container> {
+        self.get(*self.by_name.get(name)?)
+    }
+
+    /// The serial that the next one will have.
+    pub(super) const fn next_serial(&self) -> Serial {
+        self.next
+    }
+
+    pub(super) fn insert(&mut self, container: Container) {
+        self.next = container.serial + 1;
+        self.by_id.insert(Arc::clone(&container.id), container.serial);
+        self.by_name.insert(Arc::clone(&container.name), container.serial);
+        self.all.insert(container.serial, Box::new(container));
+    }
+
+    pub(super) fn remove(&mut self, serial: Serial) -> Option<Box<Container>> {
+        let container = self.all.remove(&serial)?;
+        self.by_id.remove(&container.id);
+        self.by_name.remove(&container.name);
+        Some(container)
+    }
+
+    pub(super) fn rename(&mut self, serial: Serial, name: Arc<str>) {
+        let Some(container) = self.all.get_mut(&serial) else { return };
+        self.by_name.remove(&container.name);
+        self.by_name.insert(Arc::clone(&name), serial);
+        container.name = name;
+    }
+
+    /// Those whose id begins with `prefix`.
+    pub(super) fn with_prefix<'a, 'p>(
+        &'a self,
+        prefix: &'p str,
+    ) -> impl Iterator<Item = &'a Container> + use<'a, 'p> {
+        self.by_id
+            .range::<str, _>((Bound::Included(prefix), Bound::Unbounded))
+            .take_while(move |(id, _)| !prefix.is_empty() && id.starts_with(prefix))
+            .filter_map(|(_, serial)| self.get(*serial))
+    }
+
+    /// By a full id or by a name, with or without its slash.
+    pub(super) fn exactly(&self, wanted: &str) -> Option<&Container> {
+        let serial = self.by_id.get(wanted).copied();
+        let name = wanted.strip_prefix('/').unwrap_or(wanted);
+        serial.and_then(|serial| self.get(serial)).or_else(|| self.named(name))
+    }
+}
 
 impl World {
-    /// An engine that has just started a container of each name. `random` draws what ids are made of.
-    pub(super) fn new(names: &[String], now: Duration, mut random: impl FnMut() -> u64) -> Self {
-        let network = Network {
-            name: "bridge",
-            id: hex_id(&mut random),
-            gateway: Ipv4Addr::new(172, 17, 0, 1),
-            prefix: 16,
-        };
-        let image = Image {
-            name: "busybox:latest",
-            id: "sha256:7f619c1ecd95bdb701f17ea69f6946ba214484cb76a702b5d79b85d28465672c",
-            digest: "sha256:82978c6101def361cd7aa913992c3c35b1f850d4db8da69cc0f1fd0f8a59bd8f",
-            created: Duration::from_secs(1_727_386_302),
-            size: 4_276_840,
-            command: &["sleep", "infinity"],
-            env: &["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
-        };
-        let first = u32::from(network.gateway) + 1;
-        let containers = (0u32..)
-            .zip(names)
-            .map(|(nth, name)| Container {
-                id: hex_id(&mut random),
-                name: name.clone(),
-                path: image.command[0].to_string(),
-                args: image.command[1..].iter().map(ToString::to_string).collect(),
-                labels: BTreeMap::new(),
-                created: now,
-                state: State::Running,
-                pid: 2000 + nth,
-                exit_code: 0,
-                started: Some(now),
-                finished: None,
-                size_rw: 0,
-                endpoint: Endpoint {
-                    id: hex_id(&mut random),
-                    sandbox: hex_id(&mut random),
-                    address: Ipv4Addr::from(first + nth),
-                },
-            })
-            .collect();
-        Self { id: daemon_id(&mut random), containers, image, network, revision: 0 }
+    /// An engine in which nothing has happened. `seed` is what its ids are drawn from.
+    pub(super) fn new(now: Duration, instant: Instant, seed: u64) -> Self {
+        let mut random = fastrand::Rng::with_seed(seed);
+        Self {
+            id: daemon_id(&mut random),
+            now,
+            instant,
+            containers: Containers::default(),
+            images: Images::new(),
+            networks: Networks::new(now, &mut random),
+            volumes: Volumes::default(),
+            execs: Execs::default(),
+            store: Store::new(),
+            bus: Bus::default(),
+            ready: BTreeSet::new(),
+            agenda: Agenda::default(),
+            notices: Vec::new(),
+            next_pid: 2000,
+            random,
+            revision: 0,
+            shapes: (Vec::new(), Vec::new()),
+        }
+    }
+
+    /// A new id of 64 digits.
+    pub(super) fn hex_id(&mut self) -> Arc<str> {
+        hex_id(&mut self.random).into()
     }
 
     /// The container that a client means by a full id, a name with or without its slash, or a prefix that only one id has.
     pub(super) fn find(&self, wanted: &str, dialect: Dialect) -> Result<&Container, Failure> {
-        if let Some(exact) = self.exactly(wanted) {
+        if let Some(exact) = self.containers.exactly(wanted) {
             return Ok(exact);
         }
-        let mut with_prefix =
-            self.containers.iter().filter(|c| !wanted.is_empty() && c.id.starts_with(wanted));
+        let mut with_prefix = self.containers.with_prefix(wanted);
         match (with_prefix.next(), with_prefix.next()) {
             (Some(only), None) => Ok(only),
-            (Some(_), Some(_)) if dialect.is_legacy() => Err(Failure::new(
-                FailureKind::System,
-                format!("Multiple IDs found with provided prefix: {wanted}"),
-            )),
-            (Some(_), Some(_)) => Err(Failure::new(
-                FailureKind::InvalidParameter,
-                format!("multiple IDs found with provided prefix: {wanted}"),
-            )),
-            (None, _) => {
-                Err(Failure::new(FailureKind::NotFound, format!("No such container: {wanted}")))
+            (Some(_), Some(_)) if dialect.is_legacy() => {
+                Err(system(format!("Multiple IDs found with provided prefix: {wanted}")))
             }
+            (Some(_), Some(_)) => {
+                Err(invalid(format!("multiple IDs found with provided prefix: {wanted}")))
+            }
+            (None, _) => Err(not_found(format!("No such container: {wanted}"))),
         }
     }
 
-    /// As [`find`](World::find), without prefixes.
-    pub(super) fn exactly(&self, wanted: &str) -> Option<&Container> {
-        let name = wanted.strip_prefix('/').unwrap_or(wanted);
-        self.containers
-            .iter()
-            .find(|container| container.id == wanted)
-            .or_else(|| self.containers.iter().find(|container| container.name == name))
-    }
-
-    /// Whether a client means the image by this: its name with or without its tag, its id or the beginning of that.
-    pub(super) fn has_image(&self, wanted: &str) -> bool {
-        let Image { name, id, .. } = self.image;
-        let id = id.trim_start_matches("sha256:");
-        let wanted_id = wanted.trim_start_matches("sha256:");
-        name == wanted
-            || name.strip_suffix(":latest") == Some(wanted)
-            || (!wanted_id.is_empty() && id.starts_with(wanted_id))
-    }
-
-    /// Whether a client means a network that is there: by its name, its id or the beginning of that.
-    pub(super) fn has_network(&self, wanted: &str) -> bool {
-        let Network { name, id, .. } = &self.network;
-        *name == wanted || (!wanted.is_empty() && id.starts_with(wanted))
+    /// As [`find`](World::find), its place only.
+    pub(super) fn serial(&self, wanted: &str, dialect: Dialect) -> Result<Serial, Failure> {
+        self.find(wanted, dialect).map(|container| container.serial)
     }
 
     /// How many containers are in a state that `is` says yes to.
     pub(super) fn count(&self, is: impl Fn(State) -> bool) -> usize {
         self.containers.iter().filter(|container| is(container.state)).count()
     }
-}
 
-impl Image {
-    /// Whether a client means this image by `wanted`: its id or the beginning of it, or a name, with or without the
-    /// registry's part, the tag or a digest.
-    pub(super) fn is_called(&self, wanted: &str) -> bool {
-        let digits = self.id.trim_start_matches("sha256:");
-        let id = wanted.strip_prefix("sha256:").unwrap_or(wanted);
-        if !id.is_empty() && digits.starts_with(id) {
-            return true;
-        }
-        let name = wanted.strip_prefix("docker.io/").unwrap_or(wanted);
-        let name = name.strip_prefix("library/").unwrap_or(name);
-        let (repository, _) = self.repository();
-        match name.split_once('@') {
-            Some((name, digest)) => {
-                digest == self.digest && (name == repository || name == self.name)
-            }
-            None => name == repository || name == self.name,
-        }
+    /// Shares a configuration with a container that was created with the same.
+    pub(super) fn share(&mut self, config: Config, host: HostConfig) -> (Arc<Config>, Arc<HostConfig>) {
+        (shared(&mut self.shapes.0, config), shared(&mut self.shapes.1, host))
     }
 
-    /// Its name in its two parts.
-    pub(super) fn repository(&self) -> (&'static str, &'static str) {
-        self.name.split_once(':').unwrap_or((self.name, "latest"))
+    /// Notes that what is shown of a container has changed.
+    pub(super) fn touch(&mut self) {
+        self.revision += 1;
     }
 }
 
-/// Draws what a [`World`] is made of from a backend's door.
-pub(super) fn create(cx: &mut Cx<'_>, names: &[String]) -> World {
-    let now = cx.unix_time();
-    World::new(names, now, || cx.random())
+/// The one of `known` that is equal, or a new one, which is kept for the next.
+fn shared<T: PartialEq>(known: &mut Vec<Arc<T>>, new: T) -> Arc<T> {
+    const KEPT: usize = 16;
+    if let Some(place) = known.iter().position(|old| **old == new) {
+        known[..=place].rotate_right(1);
+        return Arc::clone(&known[0]);
+    }
+    known.truncate(KEPT - 1);
+    known.insert(0, Arc::new(new));
+    Arc::clone(&known[0])
 }
 
 /// An id that is not mistaken for a number when it is cut to twelve digits: the engine draws again then, too.
-fn hex_id(random: &mut impl FnMut() -> u64) -> String {
+pub(super) fn hex_id(random: &mut fastrand::Rng) -> String {
     loop {
-        let id: String = (0..4).map(|_| format!("{:016x}", random())).collect();
+        let id: String = (0..4).map(|_| format!("{:016x}", random.u64(..))).collect();
         if !id.as_bytes()[..12].iter().all(u8::is_ascii_digit) {
             return id;
         }
     }
 }
 
-fn daemon_id(random: &mut impl FnMut() -> u64) -> String {
+fn daemon_id(random: &mut fastrand::Rng) -> String {
     const ALPHABET: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
     let mut id = String::new();
     for group in 0..12 {
         if group > 0 {
             id.push(':');
         }
-        let bits = random();
-        id.extend((0..4).map(|nth| char::from(ALPHABET[(bits >> (5 * nth)) as usize % 32])));
+        id.extend((0..4).map(|_| char::from(ALPHABET[random.usize(..32)])));
     }
     id
 }
 
 #[cfg(test)]
 pub(super) mod tests {
-    use super::{Container, World, hex_id};
-    use crate::backend::simulator::container::State;
+    use super::{Container, World};
+    use crate::backend::simulator::container::{Serial, State};
     use crate::backend::simulator::versions::{Dialect, NEWEST};
     use crate::docker::version::ApiVersion;
-    use alloc::string::{String, ToString};
+    use crate::time::Instant;
+    use alloc::string::ToString;
     use alloc::vec::Vec;
     use core::time::Duration;
 
     pub(in crate::backend::simulator) const START: Duration = Duration::from_secs(1_795_315_894);
     pub(in crate::backend::simulator) const LEGACY: Dialect = Dialect::new(ApiVersion::new(1, 41));
 
+    /// Running containers of these names.
     pub(in crate::backend::simulator) fn world(names: &[&str]) -> World {
-        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
-        let mut random = fastrand::Rng::with_seed(7);
-        World::new(&names, START, || random.u64(..))
+        let mut world = World::new(START, Instant::ZERO, 7);
+        for name in names {
+            world.create_sleeping(name).unwrap();
+        }
+        world
+    }
+
+    /// The container that was created after so many others.
+    pub(in crate::backend::simulator) fn nth(world: &mut World, nth: usize) -> &mut Container {
+        let serial: Serial = world.containers.iter().nth(nth).unwrap().serial;
+        world.containers.get_mut(serial).unwrap()
+    }
+
+    /// Gives the container of that name an id that begins so.
+    pub(in crate::backend::simulator) fn set_id(world: &mut World, name: &str, start: &str) {
+        let serial = world.containers.named(name).unwrap().serial;
+        let mut container = *world.containers.remove(serial).unwrap();
+        let mut id = container.id.to_string();
+        id.replace_range(..start.len(), start);
+        container.id = id.into();
+        let next = world.containers.next;
+        world.containers.insert(container);
+        world.containers.next = next;
     }
 
     /// Four containers, in this order: `web` and `db` run, `cr` was never started, `ex` ended with 0.
     pub(in crate::backend::simulator) fn four() -> World {
         let mut world = world(&["web", "db", "cr", "ex"]);
-        let [.., cr, ex] = &mut world.containers[..] else { unreachable!("four were made") };
-        (cr.state, cr.started, cr.pid) = (State::Created, None, 0);
+        let cr = nth(&mut world, 2);
+        (cr.state, cr.started, cr.pid, cr.sandbox) = (State::Created, None, 0, None);
+        for endpoint in &mut cr.endpoints {
+            (endpoint.joined, endpoint.was_joined) = (None, false);
+        }
+        let ex = nth(&mut world, 3);
         (ex.state, ex.finished, ex.pid) = (State::Exited, Some(START), 0);
+        for endpoint in &mut ex.endpoints {
+            endpoint.joined = None;
+        }
         world
     }
 
     #[test]
     fn containers_are_found_by_id_name_and_unique_prefix() {
         let mut world = world(&["web", "db"]);
-        for (container, digit) in world.containers.iter_mut().zip(["a1", "a2"]) {
-            container.id.replace_range(..2, digit);
-        }
+        set_id(&mut world, "web", "a1");
+        set_id(&mut world, "db", "a2");
         let found = |wanted: &str| match world.find(wanted, NEWEST) {
-            Ok(Container { name, .. }) => name.clone(),
+            Ok(Container { name, .. }) => name.to_string(),
             Err(failure) => failure.message.into_owned(),
         };
         assert_eq!(found("web"), "web");
         assert_eq!(found("/db"), "db");
-        assert_eq!(found(&world.containers[0].id), "web");
+        assert_eq!(found(&world.containers.named("web").unwrap().id), "web");
         assert_eq!(found("a2"), "db");
         assert_eq!(found("a"), "multiple IDs found with provided prefix: a");
         assert_eq!(found("we"), "No such container: we");
@@ -250,15 +372,15 @@ pub(super) mod tests {
     #[test]
     fn a_name_wins_over_a_prefix() {
         let mut world = world(&["web", "db"]);
-        world.containers[0].id.replace_range(..2, "db");
-        assert_eq!(world.find("db", NEWEST).map(|container| container.name.as_str()), Ok("db"));
+        set_id(&mut world, "web", "db");
+        assert_eq!(world.find("db", NEWEST).map(|container| &*container.name), Ok("db"));
     }
 
     #[test]
     fn ids_look_like_ids() {
-        let world = world(&["web", "db"]);
-        let mut ids: Vec<&str> = world.containers.iter().map(|c| c.id.as_str()).collect();
-        ids.push(&world.network.id);
+        let mut world = world(&["web", "db"]);
+        let mut ids: Vec<_> = world.containers.iter().map(|c| c.id.clone()).collect();
+        ids.push(world.hex_id());
         for id in &ids {
             assert_eq!(id.len(), 64);
             assert!(id.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')), "{id}");
@@ -270,23 +392,9 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn an_id_that_reads_as_a_number_is_drawn_again() {
-        let mut draws =
-            [0x1234_5678_9012_3456, 0, 0, 0, 0xa000_0000_0000_0000, 0, 0, 0].into_iter();
-        assert!(hex_id(&mut || draws.next().expect("two ids")).starts_with("a000000000000000"));
-    }
-
-    #[test]
-    fn an_image_has_many_names() {
-        let image = world(&[]).image;
-        let digits = image.id.trim_start_matches("sha256:");
-        for name in ["busybox", "busybox:latest", "library/busybox", "docker.io/library/busybox"] {
-            assert!(image.is_called(name), "{name}");
-        }
-        assert!(image.is_called(image.id) && image.is_called(&digits[..12]));
-        assert!(image.is_called(&alloc::format!("busybox@{}", image.digest)));
-        for name in ["", "busy", "BUSYBOX", "busybox:1", "example.com/busybox", "sha256:"] {
-            assert!(!image.is_called(name), "{name}");
-        }
+    fn containers_created_alike_share_what_they_were_created_with() {
+        let mut world = world(&["web", "db"]);
+        let web = alloc::sync::Arc::clone(&nth(&mut world, 0).config);
+        assert!(alloc::sync::Arc::ptr_eq(&web, &nth(&mut world, 1).config));
     }
 }

@@ -1,0 +1,304 @@
+//! What is mounted into a container: named and anonymous volumes, folders of the host, tmpfs.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use serde::Serialize;
+
+use super::config::Config;
+use super::container::{Container, Serial};
+use super::failures::invalid;
+use super::files::{Mounts, Name, Node, Tree, TreeId};
+use super::host_config::{HostConfig, MountSpec};
+use super::images::Image;
+use super::versions::Dialect;
+use super::volumes::NewVolume;
+use super::world::World;
+use crate::job::Failure;
+
+/// A place in a container where something else is than its own files.
+#[derive(Clone)]
+pub(super) struct MountPoint {
+    pub(super) kind: MountKind,
+    /// The volume's name, or the folder on the host.
+    pub(super) source: Arc<str>,
+    pub(super) destination: Arc<str>,
+    /// As the client wrote it: `ro`, `z`…
+    pub(super) mode: String,
+    pub(super) writable: bool,
+    pub(super) tree: TreeId,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum MountKind {
+    Bind,
+    Volume,
+    Tmpfs,
+}
+
+/// One of an inspected container's `Mounts`.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Shown<'a> {
+    r#type: &'static str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    name: &'a str,
+    source: String,
+    destination: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    driver: &'static str,
+    mode: &'a str,
+    #[serde(rename = "RW")]
+    rw: bool,
+    propagation: &'static str,
+}
+
+impl MountPoint {
+    pub(super) fn shown(&self) -> Shown<'_> {
+        let (r#type, name, driver, propagation) = match self.kind {
+            MountKind::Bind => ("bind", "", "", "rprivate"),
+            MountKind::Volume => ("volume", &*self.source, "local", ""),
+            MountKind::Tmpfs => ("tmpfs", "", "", ""),
+        };
+        let source = match self.kind {
+            MountKind::Bind => self.source.to_string(),
+            MountKind::Volume => format!("{}/volumes/{}/_data", super::inspect::ROOT, self.source),
+            MountKind::Tmpfs => String::new(),
+        };
+        let (destination, mode) = (&*self.destination, &*self.mode);
+        Shown { r#type, name, source, destination, driver, mode, rw: self.writable, propagation }
+    }
+}
+
+/// The names of an absolute path.
+pub(super) fn names(path: &str) -> Vec<Name> {
+    path.split('/').filter(|name| !matches!(*name, "" | ".")).map(Name::from).collect()
+}
+
+impl World {
+    /// Makes the mounts that a new container asks for, and the volumes that they need.
+    pub(super) fn make_mounts(
+        &mut self,
+        serial: Serial,
+        config: &Config,
+        host: &HostConfig,
+        image: &Image,
+        dialect: Dialect,
+    ) -> Result<Vec<MountPoint>, Failure> {
+        let mut made: Vec<MountPoint> = Vec::new();
+        for from in host.volumes_from.iter().flatten() {
+            let (name, mode) = from.split_once(':').unwrap_or((from, "rw"));
+            let other = self.find(name, dialect)?.mounts.clone();
+            made.extend(other.into_iter().map(|mount| MountPoint {
+                writable: mount.writable && mode != "ro",
+                ..mount
+            }));
+        }
+        let add = |made: &mut Vec<MountPoint>, mount: MountPoint| {
+            made.retain(|old| old.destination != mount.destination);
+            made.push(mount);
+        };
+        for bind in host.binds.iter().flatten() {
+            let mount = self.bind(bind, image, dialect)?;
+            add(&mut made, mount);
+        }
+        for spec in host.mounts.iter().flatten() {
+            let mount = self.mount(spec, image)?;
+            add(&mut made, mount);
+        }
+        for path in config.volumes.iter().flat_map(|volumes| volumes.keys()) {
+            if !made.iter().any(|mount| *mount.destination == **path) {
+                let mount = self.mount_volume("", path, image, None)?;
+                made.push(mount);
+            }
+        }
+        for mount in &made {
+            if mount.kind == MountKind::Volume
+                && let Some(volume) = self.volumes.all.get_mut(&mount.source)
+            {
+                volume.users.insert(serial);
+            }
+        }
+        Ok(made)
+    }
+
+    /// `source:destination[:mode]`, or a destination alone.
+    fn bind(&mut self, text: &str, image: &Image, dialect: Dialect) -> Result<MountPoint, Failure> {
+        let parts: Vec<&str> = text.split(':').collect();
+        let (source, destination, mode) = match parts[..] {
+            [destination] => ("", destination, ""),
+            [source, destination] => (source, destination, ""),
+            [source, destination, mode] => (source, destination, mode),
+            _ => return Err(invalid(format!("invalid volume specification: '{text}'"))),
+        };
+        let known = |word: &str| {
+            matches!(
+                word,
+                "ro" | "rw" | "z" | "Z" | "nocopy" | "private" | "rprivate" | "shared" | "rshared"
+                    | "slave" | "rslave" | "consistent" | "cached" | "delegated"
+            )
+        };
+        if !mode.is_empty() && !mode.split(',').all(known) {
+            return Err(dialect.invalid(format!("invalid mode: {mode}")));
+        }
+        if !destination.starts_with('/') {
+            return Err(invalid(format!(
+                "invalid volume specification: '{text}': invalid mount config for type \"volume\": invalid mount path: \
+                 '{destination}' mount path must be absolute"
+            )));
+        }
+        if names(destination).is_empty() {
+            return Err(invalid(format!(
+                "invalid volume specification: '{text}': invalid mount config for type \"volume\": invalid \
+                 specification: destination can't be '/'"
+            )));
+        }
+        let writable = !mode.split(',').any(|word| word == "ro");
+        let mount = if source.starts_with('/') {
+            self.mount_bind(source, destination)
+        } else {
+            self.mount_volume(source, destination, image, None)?
+        };
+        // The engine writes `z` where a volume has no mode of its own.
+        let mode = match mount.kind {
+            MountKind::Volume if mode.is_empty() => String::from("z"),
+            _ => mode.to_string(),
+        };
+        Ok(MountPoint { mode, writable, ..mount })
+    }
+
+    fn mount(&mut self, spec: &MountSpec, image: &Image) -> Result<MountPoint, Failure> {
+        let kind = &*spec.r#type;
+        let refused = |words: &str| Err(invalid(format!("invalid mount config for type \"{kind}\": {words}")));
+        if !spec.target.starts_with('/') {
+            return match &*spec.target {
+                "" => refused("field Target must not be empty"),
+                target => refused(&format!("invalid mount path: '{target}' mount path must be absolute")),
+            };
+        }
+        let mount = match kind {
+            "bind" if spec.source.is_empty() => return refused("field Source must not be empty"),
+            "bind" => self.mount_bind(&spec.source, &spec.target),
+            "volume" => {
+                let labels = spec.volume_options.as_ref().map(|options| options.labels.clone());
+                let mut mount = self.mount_volume(&spec.source, &spec.target, image, labels)?;
+                mount.mode = String::from("z");
+                mount
+            }
+            "tmpfs" => MountPoint {
+                kind: MountKind::Tmpfs,
+                source: "tmpfs".into(),
+                destination: spec.target.as_str().into(),
+                mode: String::new(),
+                writable: true,
+                tree: self.store.insert(Tree::new()),
+            },
+            _ => return Err(invalid(format!("mount type unknown: \"{kind}\""))),
+        };
+        Ok(MountPoint { writable: !spec.read_only, ..mount })
+    }
+
+    /// The host has folders of all names, and they are empty until a container writes into them.
+    fn mount_bind(&mut self, source: &str, destination: &str) -> MountPoint {
+        let tree = match self.volumes.binds.get(source) {
+            Some(tree) => *tree,
+            None => {
+                let tree = self.store.insert(Tree::new());
+                self.volumes.binds.insert(source.into(), tree);
+                tree
+            }
+        };
+        MountPoint {
+            kind: MountKind::Bind,
+            source: source.into(),
+            destination: destination.into(),
+            mode: String::new(),
+            writable: true,
+            tree,
+        }
+    }
+
+    /// A volume, which is made if it is not there; an empty one gets what the image has at that place.
+    fn mount_volume(
+        &mut self,
+        name: &str,
+        destination: &str,
+        image: &Image,
+        labels: Option<alloc::collections::BTreeMap<String, String>>,
+    ) -> Result<MountPoint, Failure> {
+        let new = NewVolume { name: name.into(), labels, ..NewVolume::default() };
+        let name = self.create_volume(new)?;
+        let tree = self.volumes.find(&name)?.tree;
+        let is_empty = |node: &Node| node.entries().is_some_and(|entries| entries.is_empty());
+        if let Some(content) = image.tree.get(&names(destination))
+            && content.is_directory()
+            && !is_empty(content)
+            && let Some(volume) = self.store.get_mut(tree)
+            && is_empty(volume.root())
+        {
+            *volume = Tree::of(Node::clone(content));
+        }
+        Ok(MountPoint {
+            kind: MountKind::Volume,
+            source: name,
+            destination: destination.into(),
+            mode: String::new(),
+            writable: true,
+            tree,
+        })
+    }
+
+    /// The container's own tree, made from its image's the first time it is needed.
+    pub(super) fn root_tree(&mut self, serial: Serial) -> Option<TreeId> {
+        let container = self.containers.get_mut(serial)?;
+        if let Some(tree) = container.tree {
+            return Some(tree);
+        }
+        let tree = self.images.get(&container.image).map_or_else(Tree::new, |image| image.tree.clone());
+        let id = self.store.insert(tree);
+        container.tree = Some(id);
+        Some(id)
+    }
+
+    /// What a container's processes see.
+    pub(super) fn mounts_of(&mut self, serial: Serial) -> Option<Mounts> {
+        let root = self.root_tree(serial)?;
+        let container = self.containers.get(serial)?;
+        let mut mounts = Mounts::new(root);
+        for mount in &container.mounts {
+            let source = if mount.kind == MountKind::Tmpfs { "tmpfs" } else { "/dev/vda1" };
+            // A place where nothing can be mounted (a file in the way) stays as it is.
+            let _ = mounts.add(
+                &mut self.store,
+                &mount.destination,
+                source,
+                mount.tree,
+                !mount.writable,
+            );
+        }
+        Some(mounts)
+    }
+
+    /// Gives up what a container that is removed had mounted; with `anonymous`, volumes that nobody named go, too.
+    pub(super) fn release_mounts(&mut self, container: &Container, anonymous: bool) {
+        if let Some(tree) = container.tree {
+            self.store.remove(tree);
+        }
+        for mount in &container.mounts {
+            match mount.kind {
+                MountKind::Tmpfs => {
+                    self.store.remove(mount.tree);
+                }
+                MountKind::Bind => {}
+                MountKind::Volume => {
+                    let Some(volume) = self.volumes.all.get_mut(&mount.source) else { continue };
+                    volume.users.remove(&container.serial);
+                    if anonymous && volume.anonymous && volume.users.is_empty() {
+                        let _ = self.delete_volume(&mount.source, true);
+                    }
+                }
+            }
+        }
+    }
+}
