@@ -416,7 +416,7 @@ fn read(shell: &mut Shell, sys: &mut Sys<'_, '_>, args: &[String], done: &mut Do
             continue;
         }
         let mut letters = arg[1..].char_indices();
-        while let Some((at, letter)) = letters.next() {
+        for (at, letter) in letters {
             let takes_value = matches!(letter, 'p' | 'n' | 't' | 'u' | 'd');
             let mut value = String::new();
             if takes_value {
