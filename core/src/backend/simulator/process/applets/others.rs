@@ -374,7 +374,7 @@ impl Dd {
     }
 
     fn begin(&mut self, sys: &mut Sys<'_, '_>) -> Result<(), String> {
-        for arg in self.args[1..].to_vec() {
+        for arg in self.args.clone().into_iter().skip(1) {
             let (key, value) =
                 arg.split_once('=').ok_or_else(|| format!("dd: invalid argument '{arg}'"))?;
             let number = || size(value).ok_or_else(|| format!("dd: invalid number '{value}'"));

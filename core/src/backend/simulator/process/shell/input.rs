@@ -78,7 +78,7 @@ impl Shell {
                 }
             }
             Ok(Some(list)) => {
-                let rest = text[parser.at..].as_bytes().to_vec();
+                let rest = text.as_bytes()[parser.at..].to_vec();
                 input.text = rest;
                 self.frames.push(Frame::Input(input));
                 self.frames.push(Frame::list(list, false));
