@@ -469,7 +469,8 @@ impl Simulator {
             | Notice::NotStarted(serial)
             | Notice::Removed { serial, .. } => serial,
         };
-        let code = self.world.as_ref().and_then(|world| world.containers.get(serial)).map(|c| c.exit_code);
+        let code =
+            self.world.as_ref().and_then(|world| world.containers.get(serial)).map(|c| c.exit_code);
         for id in self.watchers_of(serial) {
             let Some(task) = self.tasks.get_mut(&id) else { continue };
             match (notice, task) {
@@ -547,7 +548,6 @@ pub(super) fn waited(code: i32, dialect: Dialect) -> alloc::string::String {
         false => format!("{{\"StatusCode\":{code}}}\n"),
     }
 }
-
 
 #[cfg(test)]
 mod tests {
