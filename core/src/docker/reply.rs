@@ -129,11 +129,11 @@ impl Replies {
             Reply::Tar => (Framing::Chunked, &b"Content-Type: application/x-tar\r\n"[..]),
             Reply::Octets => (Framing::Chunked, &b"Content-Type: application/octet-stream\r\n"[..]),
         };
-        let stat = path_stat.map(|stat| {
-            format!("X-Docker-Container-Path-Stat: {}\r\n", base64(stat.as_bytes()))
-        });
+        let stat = path_stat
+            .map(|stat| format!("X-Docker-Container-Path-Stat: {}\r\n", base64(stat.as_bytes())));
         if let Some(stat) = stat {
-            let headers = [&self.engine[..], &self.experimental, stat.as_bytes(), headers, &self.date];
+            let headers =
+                [&self.engine[..], &self.experimental, stat.as_bytes(), headers, &self.date];
             server.respond(route.success, framing, &headers, out);
         } else if route.job == "ping" {
             let headers = [&self.engine[..], &self.experimental, NO_CACHE, headers, &self.date];

@@ -395,7 +395,8 @@ impl Conn {
         if !self.answered {
             self.answered = true;
             let length = ended.then_some(output.stdout.len() + rest);
-            if !env.replies.begin(&mut self.http, job, output.begun, length, output.path_stat, out) {
+            if !env.replies.begin(&mut self.http, job, output.begun, length, output.path_stat, out)
+            {
                 self.finish(env, id);
                 return true;
             }

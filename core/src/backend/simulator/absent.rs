@@ -17,8 +17,8 @@ pub(super) fn failure(job: &Job) -> Option<Failure> {
         "service_inspect" | "secret_inspect" | "node_inspect" | "task_inspect"
         | "config_inspect" | "services" | "secrets" | "nodes" | "tasks" | "configs"
         | "swarm_inspect" | "swarm_update" | "swarm_unlock_key" | "service_create"
-        | "service_delete" | "service_update" | "secret_create" | "config_create" | "node_update"
-        | "node_delete" | "service_logs" | "task_logs" => Some(Failure::new(
+        | "service_delete" | "service_update" | "secret_create" | "config_create"
+        | "node_update" | "node_delete" | "service_logs" | "task_logs" => Some(Failure::new(
             FailureKind::Unavailable,
             "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to \
                  connect this node to swarm and try again.",

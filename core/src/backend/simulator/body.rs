@@ -17,9 +17,8 @@ pub(super) const LIMIT: usize = 4 << 20;
 /// Refuses a body that does not say that it is JSON.
 pub(super) fn check_type(job: &Job) -> Result<(), Failure> {
     let Some(request) = job.request() else { return Ok(()) };
-    let header = |name| {
-        request.head().header(name).map(|value| String::from_utf8_lossy(value).into_owned())
-    };
+    let header =
+        |name| request.head().header(name).map(|value| String::from_utf8_lossy(value).into_owned());
     let found = header("content-type").unwrap_or_default();
     let empty = header("content-length").is_none_or(|length| length == "0")
         && header("transfer-encoding").is_none();
@@ -80,7 +79,9 @@ pub(super) fn typed<T: DeserializeOwned>(
         }
     };
     let whole: Result<T, _> = serde_json::from_value(Value::Object(fields.clone()));
-    whole.map_err(|error| refused(culprit::<T>(&fields, wrapper).unwrap_or_else(|| format!("{error}"))))
+    whole.map_err(|error| {
+        refused(culprit::<T>(&fields, wrapper).unwrap_or_else(|| format!("{error}")))
+    })
 }
 
 /// Which field is of a wrong type, in Go's words.

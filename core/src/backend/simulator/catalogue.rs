@@ -24,7 +24,16 @@ struct Known {
 const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 const fn known(name: &'static str, size: u64, command: &'static [&'static str]) -> Known {
-    Known { name, size, entrypoint: &[], command, env: &[PATH], ports: &[], volumes: &[], directory: "" }
+    Known {
+        name,
+        size,
+        entrypoint: &[],
+        command,
+        env: &[PATH],
+        ports: &[],
+        volumes: &[],
+        directory: "",
+    }
 }
 
 static KNOWN: [Known; 12] = [
@@ -59,7 +68,11 @@ static KNOWN: [Known; 12] = [
     },
     known("python", 1_018_453_106, &["python3"]),
     known("node", 1_107_265_403, &["node"]),
-    Known { ports: &["5000/tcp"], volumes: &["/var/lib/registry"], ..known("registry", 25_423_116, &["/entrypoint.sh", "/etc/docker/registry/config.yml"]) },
+    Known {
+        ports: &["5000/tcp"],
+        volumes: &["/var/lib/registry"],
+        ..known("registry", 25_423_116, &["/entrypoint.sh", "/etc/docker/registry/config.yml"])
+    },
 ];
 
 /// One that nobody knows.

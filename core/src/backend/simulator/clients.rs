@@ -341,11 +341,10 @@ impl Simulator {
 
     /// Gives a container's processes their turn; whether they want another one.
     fn advance(&mut self, cx: &mut Cx<'_>, serial: Serial) -> bool {
+        for id in self.watchers_of(serial) {
+            self.feed(cx, id);
+        }
         for _ in 0..ROUNDS {
-            let mut fed = false;
-            for id in self.watchers_of(serial) {
-                fed |= self.feed(cx, id);
-            }
             let Some(world) = &mut self.world else { return false };
             let more = world.step(serial);
             let moved = self.pump(cx, serial);
@@ -359,7 +358,10 @@ impl Simulator {
                 world.reap(serial);
                 return false;
             }
-            // What was fed may have made room for more.
+            let mut fed = false;
+            for id in self.watchers_of(serial) {
+                fed |= self.feed(cx, id);
+            }
             if !more && !moved && !fed {
                 return false;
             }
@@ -469,7 +471,8 @@ impl Simulator {
             | Notice::NotStarted(serial)
             | Notice::Removed { serial, .. } => serial,
         };
-        let code = self.world.as_ref().and_then(|world| world.containers.get(serial)).map(|c| c.exit_code);
+        let code =
+            self.world.as_ref().and_then(|world| world.containers.get(serial)).map(|c| c.exit_code);
         for id in self.watchers_of(serial) {
             let Some(task) = self.tasks.get_mut(&id) else { continue };
             match (notice, task) {
@@ -547,7 +550,6 @@ pub(super) fn waited(code: i32, dialect: Dialect) -> alloc::string::String {
         false => format!("{{\"StatusCode\":{code}}}\n"),
     }
 }
-
 
 #[cfg(test)]
 mod tests {

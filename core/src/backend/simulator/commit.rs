@@ -7,13 +7,13 @@ use alloc::vec::Vec;
 use serde_json::json;
 
 use super::body;
-use super::transfer;
 use super::config::{Config, Empty, Healthcheck};
 use super::container::{Serial, State};
 use super::failures::invalid;
 use super::files::Tree;
 use super::images::{History, Image, Layer};
 use super::reference::Reference;
+use super::transfer;
 use super::versions::Dialect;
 use super::world::World;
 use crate::job::{Body, Failure, FailureKind, Job};
@@ -43,8 +43,11 @@ pub(super) fn answer(
         b"" => Config::default(),
         _ => body::decode(body, "ContainerConfigWrapper", dialect)?,
     };
-    let changes: Vec<String> =
-        job.envs().filter(|(key, _)| key == "changes").map(|(_, value)| value.into_owned()).collect();
+    let changes: Vec<String> = job
+        .envs()
+        .filter(|(key, _)| key == "changes")
+        .map(|(_, value)| value.into_owned())
+        .collect();
     for change in changes.iter().flat_map(|change| change.lines()) {
         apply(change, &mut config)?;
     }
@@ -205,7 +208,9 @@ pub(super) fn apply(line: &str, config: &mut Config) -> Result<(), Failure> {
         }
         _ => {
             let word = word.to_ascii_uppercase();
-            return Err(invalid(format!("dockerfile parse error line 1: unknown instruction: {word}")));
+            return Err(invalid(format!(
+                "dockerfile parse error line 1: unknown instruction: {word}"
+            )));
         }
     }
     Ok(())

@@ -79,7 +79,8 @@ impl World {
         let image = Arc::clone(self.images.get_named(&config.image)?);
         config.inherit(&image.config);
         if config.argv().next().is_none() {
-            let words = if dialect.is_legacy() { "No command specified" } else { "no command specified" };
+            let words =
+                if dialect.is_legacy() { "No command specified" } else { "no command specified" };
             return Err(invalid(words));
         }
         host.complete(dialect);
@@ -206,11 +207,17 @@ fn check(
         for binding in bindings.iter().flatten() {
             let public = binding.host_port.split('-').next().unwrap_or_default();
             if !public.is_empty() && public.parse::<u16>().is_err() {
-                return Err(invalid(format!("invalid port specification: \"{}\"", binding.host_port)));
+                return Err(invalid(format!(
+                    "invalid port specification: \"{}\"",
+                    binding.host_port
+                )));
             }
         }
     }
-    if !matches!(&*host.log_config.r#type, "" | "json-file" | "local" | "none" | "journald" | "syslog") {
+    if !matches!(
+        &*host.log_config.r#type,
+        "" | "json-file" | "local" | "none" | "journald" | "syslog"
+    ) {
         return Err(invalid(format!(
             "logger: no log driver named '{}' is registered",
             host.log_config.r#type
@@ -221,7 +228,9 @@ fn check(
     {
         return Err(invalid(format!("invalid stop timeout: {timeout}")));
     }
-    if !config.stop_signal.is_empty() && super::process::Signal::parse(&config.stop_signal).is_none() {
+    if !config.stop_signal.is_empty()
+        && super::process::Signal::parse(&config.stop_signal).is_none()
+    {
         return Err(invalid(format!("Invalid signal: {}", config.stop_signal)));
     }
     if endpoints.len() > 1 && dialect.before(44) {
@@ -343,12 +352,7 @@ mod tests {
                 "Invalid container name (!), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed",
             ),
             ("c2", r#"{"Image":"nosuch/image"}"#, NotFound, "No such image: nosuch/image:latest"),
-            (
-                "c2",
-                "{}",
-                InvalidParameter,
-                "Config cannot be empty in order to create a container",
-            ),
+            ("c2", "{}", InvalidParameter, "Config cannot be empty in order to create a container"),
             (
                 "c2",
                 r#"{"Image":"busybox","HostConfig":{"Memory":-5}}"#,

@@ -95,7 +95,9 @@ impl<'a> DiskUsage<'a> {
         };
         let volume_sizes = |unused: bool| -> u64 {
             let all = world.volumes.all.values();
-            all.filter(|volume| !unused || volume.users.is_empty()).map(|v| world.volume_size(v)).sum()
+            all.filter(|volume| !unused || volume.users.is_empty())
+                .map(|v| world.volume_size(v))
+                .sum()
         };
         Ok(Self {
             layers_size: both(wanted.images, old).map(|()| world.layers_size()),

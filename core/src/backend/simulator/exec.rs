@@ -215,11 +215,19 @@ impl World {
         let asked = &exec.asked;
         let config = &container.config;
         let mut env = asked.env.clone().unwrap_or_default();
-        env.extend(config.env.iter().flatten().filter(|pair| {
-            let key = pair.split('=').next();
-            !asked.env.iter().flatten().any(|own| own.split('=').next() == key)
-        }).cloned());
-        let or = |own: &String, other: &String| if own.is_empty() { other.clone() } else { own.clone() };
+        env.extend(
+            config
+                .env
+                .iter()
+                .flatten()
+                .filter(|pair| {
+                    let key = pair.split('=').next();
+                    !asked.env.iter().flatten().any(|own| own.split('=').next() == key)
+                })
+                .cloned(),
+        );
+        let or =
+            |own: &String, other: &String| if own.is_empty() { other.clone() } else { own.clone() };
         let spec = Spec {
             argv: asked.cmd.clone().unwrap_or_default(),
             env,

@@ -83,7 +83,9 @@ impl World {
     /// Begins to check a container that has just been started.
     pub(super) fn begin_probes(&mut self, serial: Serial) {
         let Some(container) = self.containers.get_mut(serial) else { return };
-        let Some(interval) = check(container).map(|check| or_seconds(check.interval, 30)) else { return };
+        let Some(interval) = check(container).map(|check| or_seconds(check.interval, 30)) else {
+            return;
+        };
         let health = Health { status: "starting", failing_streak: 0, log: Vec::new() };
         container.health = Some(health.into());
         let due = self.agenda.add(self.instant + interval, Due::Probe(serial));
@@ -146,7 +148,9 @@ impl World {
 
     /// Looks whether the check under way has ended.
     pub(super) fn reap_probe(&mut self, serial: Serial) {
-        let Some(run) = self.containers.get_mut(serial).and_then(|c| c.run.as_mut()) else { return };
+        let Some(run) = self.containers.get_mut(serial).and_then(|c| c.run.as_mut()) else {
+            return;
+        };
         let Some((pid, _)) = run.probe.running else { return };
         while let Some((_, bytes)) = run.processes.output(pid) {
             let room = OUTPUT.saturating_sub(run.probe.output.len());
@@ -154,7 +158,8 @@ impl World {
         }
         if let Some(exit) = run.processes.exited(pid) {
             run.processes.forget(pid);
-            let output = String::from_utf8_lossy(&core::mem::take(&mut run.probe.output)).into_owned();
+            let output =
+                String::from_utf8_lossy(&core::mem::take(&mut run.probe.output)).into_owned();
             self.probed(serial, i32::from(exit.code), output);
         }
     }

@@ -158,7 +158,9 @@ fn matches_reference(wanted: &str, tagged: &str) -> bool {
     let last = name.rsplit('/').next().unwrap_or(name);
     let wanted = wanted.strip_prefix("docker.io/").unwrap_or(wanted);
     let wanted = wanted.strip_prefix("library/").unwrap_or(wanted).as_bytes();
-    glob(wanted, tagged.as_bytes()) || glob(wanted, name.as_bytes()) || glob(wanted, last.as_bytes())
+    glob(wanted, tagged.as_bytes())
+        || glob(wanted, name.as_bytes())
+        || glob(wanted, last.as_bytes())
 }
 
 fn list(world: &World, job: &Job, dialect: Dialect) -> Result<Body, Failure> {
@@ -296,7 +298,9 @@ pub(super) fn answer(
                 let missed = Reference::missed(&wanted);
                 return Err(not_found(format!("no such image: {wanted}: No such image: {missed}")));
             }
-            None => return Err(not_found(format!("No such image: {}", Reference::missed(&wanted)))),
+            None => {
+                return Err(not_found(format!("No such image: {}", Reference::missed(&wanted))));
+            }
         },
         "history" => history(world, world.images.get_named(&wanted)?)?,
         "tag" => {

@@ -136,8 +136,10 @@ impl Images {
             return None;
         }
         let start = format!("sha256:{hex}");
-        let mut found =
-            self.all.range::<str, _>((Bound::Included(&*start), Bound::Unbounded)).take_while(|(id, _)| id.starts_with(&*start));
+        let mut found = self
+            .all
+            .range::<str, _>((Bound::Included(&*start), Bound::Unbounded))
+            .take_while(|(id, _)| id.starts_with(&*start));
         let (_, only) = found.next()?;
         found.next().is_none().then_some(only)
     }
@@ -306,9 +308,10 @@ impl World {
         self.emit("image", "untag", &image.id, &[("name", &image.id)]);
         // The digest goes with the last tag of its repository.
         let repository = tag.rsplit_once(':').map_or(tag, |(name, _)| name);
-        let other = self.images.tags_of(&image.id).any(|tag| {
-            tag.rsplit_once(':').is_some_and(|(name, _)| name == repository)
-        });
+        let other = self
+            .images
+            .tags_of(&image.id)
+            .any(|tag| tag.rsplit_once(':').is_some_and(|(name, _)| name == repository));
         if !other {
             let prefix = format!("{repository}@");
             let digests: Vec<String> = self

@@ -308,14 +308,15 @@ mod tests {
     use super::super::versions::{Dialect, NEWEST};
     use super::super::world::tests::{LEGACY, four, world};
     use super::Inspected;
+    use crate::docker::version::ApiVersion;
     use alloc::format;
     use alloc::vec::Vec;
-    use crate::docker::version::ApiVersion;
     use serde_json::{Value, json};
 
     fn inspected(nth: usize, size: bool, dialect: Dialect) -> Value {
         let world = four();
-        let inspected = Inspected::of(world.containers.iter().nth(nth).unwrap(), &world, size, dialect);
+        let inspected =
+            Inspected::of(world.containers.iter().nth(nth).unwrap(), &world, size, dialect);
         serde_json::to_value(inspected).unwrap()
     }
 

@@ -33,7 +33,11 @@ impl World {
 
     /// Stops a container and starts it again; just starts it if it does not run. Done when [`Notice::Restarted`] comes, or
     /// at once if this returns true.
-    pub(super) fn restart(&mut self, serial: Serial, seconds: Option<i64>) -> Result<bool, Failure> {
+    pub(super) fn restart(
+        &mut self,
+        serial: Serial,
+        seconds: Option<i64>,
+    ) -> Result<bool, Failure> {
         let Some(container) = self.containers.get(serial) else { return Ok(true) };
         if container.state.is_running() && container.run.is_some() {
             self.begin_stop(serial, seconds, true);
@@ -70,7 +74,12 @@ impl World {
     }
 
     /// Sends a signal that a client asked for; whether the container will end of it.
-    pub(super) fn kill(&mut self, wanted: &str, signal: &str, dialect: Dialect) -> Result<Option<Serial>, Failure> {
+    pub(super) fn kill(
+        &mut self,
+        wanted: &str,
+        signal: &str,
+        dialect: Dialect,
+    ) -> Result<Option<Serial>, Failure> {
         let signal = match signal {
             "" => Signal::KILL,
             text => Signal::parse(text).ok_or_else(|| {
@@ -80,7 +89,10 @@ impl World {
         };
         let prefix = if dialect.is_legacy() { "Cannot" } else { "cannot" };
         let named = |failure: Failure| {
-            Failure::new(failure.kind, format!("{prefix} kill container: {wanted}: {}", failure.message))
+            Failure::new(
+                failure.kind,
+                format!("{prefix} kill container: {wanted}: {}", failure.message),
+            )
         };
         let container = self.find(wanted, dialect).map_err(named)?;
         if !container.state.is_running() || container.run.is_none() {
@@ -152,7 +164,12 @@ impl World {
         self.touch();
     }
 
-    pub(super) fn rename(&mut self, wanted: &str, name: &str, dialect: Dialect) -> Result<(), Failure> {
+    pub(super) fn rename(
+        &mut self,
+        wanted: &str,
+        name: &str,
+        dialect: Dialect,
+    ) -> Result<(), Failure> {
         let container = self.find(wanted, dialect)?;
         let (serial, old) = (container.serial, Arc::clone(&container.name));
         if name.is_empty() {
@@ -172,7 +189,12 @@ impl World {
     }
 
     /// Changes resources and the restart policy: what the body names, but for what is zero in it.
-    pub(super) fn update(&mut self, wanted: &str, body: &[u8], dialect: Dialect) -> Result<(), Failure> {
+    pub(super) fn update(
+        &mut self,
+        wanted: &str,
+        body: &[u8],
+        dialect: Dialect,
+    ) -> Result<(), Failure> {
         let serial = self.serial(wanted, dialect)?;
         let document = super::body::parse(body, dialect)?;
         let _: HostConfig = super::body::typed(document.clone(), "UpdateConfig", dialect)?;
@@ -193,7 +215,8 @@ impl World {
                 }
             }
         }
-        let host: HostConfig = super::body::typed(super::body::cleaned(whole), "UpdateConfig", dialect)?;
+        let host: HostConfig =
+            super::body::typed(super::body::cleaned(whole), "UpdateConfig", dialect)?;
         check_restart_policy(&host, dialect).map_err(|failure| {
             let message = format!("Cannot update container {wanted}: {}", failure.message);
             Failure::new(failure.kind, message)

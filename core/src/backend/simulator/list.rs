@@ -93,7 +93,10 @@ fn ports(container: &Container) -> Vec<Port<'_>> {
     }
     for exposed in container.config.exposed_ports.iter().flat_map(|ports| ports.keys()) {
         if let Ok((private, protocol)) = super::networks::parse_port(exposed)
-            && !run.published.iter().any(|port| (port.private, port.protocol) == (private, protocol))
+            && !run
+                .published
+                .iter()
+                .any(|port| (port.private, port.protocol) == (private, protocol))
         {
             ports.push(port("", private, None, protocol));
         }

@@ -131,7 +131,15 @@ pub(super) struct Wanted {
 impl Wanted {
     /// Everything that was written, for `attach` with `logs`.
     pub(super) const fn all(stdout: bool, stderr: bool) -> Self {
-        Self { follow: false, stdout, stderr, timestamps: false, tail: None, since: None, until: None }
+        Self {
+            follow: false,
+            stdout,
+            stderr,
+            timestamps: false,
+            tail: None,
+            since: None,
+            until: None,
+        }
     }
 
     pub(super) fn of(job: &Job, dialect: Dialect) -> Result<Self, Failure> {
@@ -142,7 +150,8 @@ impl Wanted {
         let moment = |key: &str| {
             let text = job.env(key).unwrap_or(Cow::Borrowed(""));
             let nanos = super::events::timestamp(&text).map_err(|words| dialect.invalid(words))?;
-            let nanos = nanos.filter(|nanos| *nanos > 0).and_then(|nanos| u64::try_from(nanos).ok());
+            let nanos =
+                nanos.filter(|nanos| *nanos > 0).and_then(|nanos| u64::try_from(nanos).ok());
             Ok::<_, Failure>(nanos.map(Duration::from_nanos))
         };
         let tail = match job.env("tail").as_deref() {
@@ -248,7 +257,8 @@ mod tests {
         let dialect = super::super::world::tests::LEGACY;
         let refused = Wanted::of(&job(&[]), dialect).unwrap_err();
         assert_eq!(refused.message, "Bad parameters: you must choose at least one stream");
-        let tail = |tail| Wanted::of(&job(&[("stdout", "1"), ("tail", tail)]), dialect).unwrap().tail;
+        let tail =
+            |tail| Wanted::of(&job(&[("stdout", "1"), ("tail", tail)]), dialect).unwrap().tail;
         assert_eq!((tail("all"), tail("x"), tail("3"), tail("-1")), (None, None, Some(3), None));
         let mut log = Log::default();
         log.write(Duration::new(1_578_301_619, 5), Stream::Stdout, b"hi\n");

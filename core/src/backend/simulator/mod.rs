@@ -240,7 +240,9 @@ fn json(document: &(impl serde::Serialize + ?Sized)) -> Result<Body, Failure> {
             bytes.push(b'\n');
             Ok(Body::Owned(bytes))
         }
-        Err(error) => Err(failures::system(format!("the answer cannot be written as JSON: {error}"))),
+        Err(error) => {
+            Err(failures::system(format!("the answer cannot be written as JSON: {error}")))
+        }
     }
 }
 

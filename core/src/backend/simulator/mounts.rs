@@ -90,10 +90,11 @@ impl World {
         for from in host.volumes_from.iter().flatten() {
             let (name, mode) = from.split_once(':').unwrap_or((from, "rw"));
             let other = self.find(name, dialect)?.mounts.clone();
-            made.extend(other.into_iter().map(|mount| MountPoint {
-                writable: mount.writable && mode != "ro",
-                ..mount
-            }));
+            made.extend(
+                other
+                    .into_iter()
+                    .map(|mount| MountPoint { writable: mount.writable && mode != "ro", ..mount }),
+            );
         }
         let add = |made: &mut Vec<MountPoint>, mount: MountPoint| {
             made.retain(|old| old.destination != mount.destination);
@@ -135,8 +136,19 @@ impl World {
         let known = |word: &str| {
             matches!(
                 word,
-                "ro" | "rw" | "z" | "Z" | "nocopy" | "private" | "rprivate" | "shared" | "rshared"
-                    | "slave" | "rslave" | "consistent" | "cached" | "delegated"
+                "ro" | "rw"
+                    | "z"
+                    | "Z"
+                    | "nocopy"
+                    | "private"
+                    | "rprivate"
+                    | "shared"
+                    | "rshared"
+                    | "slave"
+                    | "rslave"
+                    | "consistent"
+                    | "cached"
+                    | "delegated"
             )
         };
         if !mode.is_empty() && !mode.split(',').all(known) {
@@ -170,11 +182,15 @@ impl World {
 
     fn mount(&mut self, spec: &MountSpec, image: &Image) -> Result<MountPoint, Failure> {
         let kind = &*spec.r#type;
-        let refused = |words: &str| Err(invalid(format!("invalid mount config for type \"{kind}\": {words}")));
+        let refused = |words: &str| {
+            Err(invalid(format!("invalid mount config for type \"{kind}\": {words}")))
+        };
         if !spec.target.starts_with('/') {
             return match &*spec.target {
                 "" => refused("field Target must not be empty"),
-                target => refused(&format!("invalid mount path: '{target}' mount path must be absolute")),
+                target => {
+                    refused(&format!("invalid mount path: '{target}' mount path must be absolute"))
+                }
             };
         }
         let mount = match kind {
@@ -255,7 +271,8 @@ impl World {
         if let Some(tree) = container.tree {
             return Some(tree);
         }
-        let tree = self.images.get(&container.image).map_or_else(Tree::new, |image| image.tree.clone());
+        let tree =
+            self.images.get(&container.image).map_or_else(Tree::new, |image| image.tree.clone());
         let id = self.store.insert(tree);
         container.tree = Some(id);
         Some(id)

@@ -121,7 +121,11 @@ impl<'a> Shown<'a> {
 }
 
 /// The networks that a list shows.
-fn select<'w>(world: &'w World, filters: &Filters, dialect: Dialect) -> Result<Vec<&'w Network>, Failure> {
+fn select<'w>(
+    world: &'w World,
+    filters: &Filters,
+    dialect: Dialect,
+) -> Result<Vec<&'w Network>, Failure> {
     filters.only(&KNOWN, dialect)?;
     let dangling = filters.boolean("dangling", dialect)?;
     if let Some(kind) = filters.values("type").find(|kind| !matches!(*kind, "custom" | "builtin")) {
@@ -225,7 +229,8 @@ impl World {
                 Some(text.parse().map_err(|_| invalid(format!("invalid IPv4 address: {text}")))?)
             }
         };
-        let nothing = Asked { aliases: asked.aliases.clone().filter(Vec::is_empty), ..Asked::default() };
+        let nothing =
+            Asked { aliases: asked.aliases.clone().filter(Vec::is_empty), ..Asked::default() };
         let asked = (asked != nothing).then(|| Box::new(asked));
         let Some(container) = self.containers.get_mut(serial) else { return Ok(()) };
         container.endpoints.push(Endpoint::new(Arc::clone(&network), asked));
@@ -240,7 +245,12 @@ impl World {
         Ok(())
     }
 
-    fn disconnect(&mut self, wanted: &str, connect: &Connect, dialect: Dialect) -> Result<(), Failure> {
+    fn disconnect(
+        &mut self,
+        wanted: &str,
+        connect: &Connect,
+        dialect: Dialect,
+    ) -> Result<(), Failure> {
         let network = Arc::clone(&self.networks.find(wanted)?.name);
         let container = match self.find(&connect.container, dialect) {
             Ok(container) => container,

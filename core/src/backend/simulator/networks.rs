@@ -226,14 +226,13 @@ impl Networks {
         if let Some(network) = exact.or_else(|| self.named(wanted)) {
             return Ok(network);
         }
-        let mut found = self.all.iter().filter(|network| {
-            !wanted.is_empty() && network.id.starts_with(wanted)
-        });
+        let mut found =
+            self.all.iter().filter(|network| !wanted.is_empty() && network.id.starts_with(wanted));
         match (found.next(), found.next()) {
             (Some(only), None) => Ok(only),
-            (Some(_), Some(_)) => {
-                Err(invalid(format!("network {wanted} is ambiguous (2 matches found based on ID prefix)")))
-            }
+            (Some(_), Some(_)) => Err(invalid(format!(
+                "network {wanted} is ambiguous (2 matches found based on ID prefix)"
+            ))),
             (None, _) => Err(not_found(format!("network {wanted} not found"))),
         }
     }
@@ -253,7 +252,9 @@ impl Networks {
             (None, _) => None,
             (Some(subnet), Some(address)) => {
                 if !subnet.holds(address) {
-                    return Err(invalid(format!("Invalid address {address}: It does not belong to any of this network's subnets")));
+                    return Err(invalid(format!(
+                        "Invalid address {address}: It does not belong to any of this network's subnets"
+                    )));
                 }
                 if !subnet.taken.insert(address.into()) {
                     return Err(forbidden("Address already in use"));
@@ -284,7 +285,12 @@ impl Networks {
     }
 
     /// Publishes a port, at the one asked for or at a free one; the public port, or `None` if it is taken.
-    pub(super) fn publish(&mut self, owner: Serial, protocol: Protocol, wanted: u16) -> Option<u16> {
+    pub(super) fn publish(
+        &mut self,
+        owner: Serial,
+        protocol: Protocol,
+        wanted: u16,
+    ) -> Option<u16> {
         if wanted != 0 {
             let free = !self.ports.contains_key(&(protocol, wanted));
             return free.then(|| {
@@ -320,19 +326,25 @@ impl Networks {
     }
 
     fn overlaps(&self, subnet: &Subnet) -> bool {
-        self.all.iter().filter_map(|network| network.subnet.as_ref()).any(|old| old.overlaps(subnet))
+        self.all
+            .iter()
+            .filter_map(|network| network.subnet.as_ref())
+            .any(|old| old.overlaps(subnet))
     }
 }
 
 impl World {
     /// Makes a network; returns its id.
     pub(super) fn create_network(&mut self, new: NewNetwork) -> Result<String, Failure> {
-        let NewNetwork { name, driver, internal, attachable, enable_ipv6, ipam, options, labels } = new;
+        let NewNetwork { name, driver, internal, attachable, enable_ipv6, ipam, options, labels } =
+            new;
         if name.trim().is_empty() {
             return Err(invalid("invalid name: name is empty"));
         }
         if matches!(&*name, "bridge" | "host" | "none" | "default") {
-            return Err(forbidden(format!("operation is not permitted on predefined {name} network ")));
+            return Err(forbidden(format!(
+                "operation is not permitted on predefined {name} network "
+            )));
         }
         if self.networks.named(&name).is_some() {
             return Err(conflict(format!("network with name {name} already exists")));
@@ -341,7 +353,9 @@ impl World {
         match &*driver {
             "bridge" | "macvlan" | "ipvlan" => {}
             "host" | "null" => {
-                return Err(forbidden(format!("only one instance of \"{driver}\" network is allowed")));
+                return Err(forbidden(format!(
+                    "only one instance of \"{driver}\" network is allowed"
+                )));
             }
             "overlay" => {
                 return Err(Failure::new(
@@ -394,9 +408,12 @@ impl World {
 
     pub(super) fn delete_network(&mut self, wanted: &str) -> Result<(), Failure> {
         let network = self.networks.find(wanted)?;
-        let (name, id, driver) = (Arc::clone(&network.name), network.id.clone(), network.driver.clone());
+        let (name, id, driver) =
+            (Arc::clone(&network.name), network.id.clone(), network.driver.clone());
         if network.is_predefined() {
-            return Err(forbidden(format!("{name} is a pre-defined network and cannot be removed")));
+            return Err(forbidden(format!(
+                "{name} is a pre-defined network and cannot be removed"
+            )));
         }
         if !network.members.is_empty() {
             return Err(forbidden(format!(
@@ -411,17 +428,20 @@ impl World {
     /// Says that a container was attached to a network, or detached from it.
     pub(super) fn emit_attachment(&mut self, action: &'static str, network: &str, container: &str) {
         let Some(network) = self.networks.named(network) else { return };
-        let (id, name, driver) = (network.id.clone(), Arc::clone(&network.name), network.driver.clone());
+        let (id, name, driver) =
+            (network.id.clone(), Arc::clone(&network.name), network.driver.clone());
         let attributes = [("container", container), ("name", &*name), ("type", &*driver)];
         self.emit("network", action, &id, &attributes);
     }
 }
 
 fn parse_subnet(pool: &Pool) -> Result<Subnet, Failure> {
-    let refused = || invalid(format!("invalid subnet {} : invalid CIDR block notation", pool.subnet));
+    let refused =
+        || invalid(format!("invalid subnet {} : invalid CIDR block notation", pool.subnet));
     let (base, prefix) = pool.subnet.split_once('/').ok_or_else(refused)?;
     let base: Ipv4Addr = base.parse().map_err(|_| refused())?;
-    let prefix: u8 = prefix.parse().ok().filter(|prefix| (1..=30).contains(prefix)).ok_or_else(refused)?;
+    let prefix: u8 =
+        prefix.parse().ok().filter(|prefix| (1..=30).contains(prefix)).ok_or_else(refused)?;
     let mask = u32::MAX << (32 - u32::from(prefix));
     let gateway = match &*pool.gateway {
         "" => None,
@@ -439,7 +459,8 @@ pub(super) fn parse_port(text: &str) -> Result<(u16, Protocol), Failure> {
         "sctp" | "SCTP" => Protocol::Sctp,
         _ => return Err(invalid(format!("Invalid proto: {protocol}"))),
     };
-    let port = port.parse().map_err(|_| invalid(format!("invalid port specification: \"{port}\"")))?;
+    let port =
+        port.parse().map_err(|_| invalid(format!("invalid port specification: \"{port}\"")))?;
     Ok((port, protocol))
 }
 
@@ -462,7 +483,9 @@ mod tests {
         for name in ["n1", "n2"] {
             world.create_network(new(name, serde_json::json!({}))).unwrap();
         }
-        let pool = |name| world.networks.named(name).unwrap().ipam.config.as_ref().unwrap()[0].subnet.clone();
+        let pool = |name| {
+            world.networks.named(name).unwrap().ipam.config.as_ref().unwrap()[0].subnet.clone()
+        };
         assert_eq!((pool("n1"), pool("n2")), ("172.18.0.0/16".into(), "172.19.0.0/16".into()));
     }
 
@@ -473,7 +496,11 @@ mod tests {
         let pool = serde_json::json!({"IPAM": {"Config": [{"Subnet": "172.18.5.0/24"}]}});
         for (name, asked, message) in [
             ("n1", serde_json::json!({}), "network with name n1 already exists"),
-            ("host", serde_json::json!({}), "operation is not permitted on predefined host network "),
+            (
+                "host",
+                serde_json::json!({}),
+                "operation is not permitted on predefined host network ",
+            ),
             ("m1", serde_json::json!({"Driver": "nosuch"}), "plugin \"nosuch\" not found"),
             ("m1", pool, "Pool overlaps with other one on this address space"),
         ] {
@@ -483,7 +510,10 @@ mod tests {
         let message = |wanted: &str, world: &mut super::World| {
             world.delete_network(wanted).unwrap_err().message.to_string()
         };
-        assert_eq!(message("host", &mut world), "host is a pre-defined network and cannot be removed");
+        assert_eq!(
+            message("host", &mut world),
+            "host is a pre-defined network and cannot be removed"
+        );
         assert_eq!(message("nosuch", &mut world), "network nosuch not found");
         assert_eq!(world.delete_network("n1"), Ok(()));
     }
@@ -491,7 +521,8 @@ mod tests {
     #[test]
     fn addresses_are_the_lowest_that_are_free() {
         let mut world = world(&[]);
-        let mut join = |serial, wanted| world.networks.join("bridge", serial, wanted).unwrap().unwrap();
+        let mut join =
+            |serial, wanted| world.networks.join("bridge", serial, wanted).unwrap().unwrap();
         let at = |last| Ipv4Addr::new(172, 17, 0, last);
         assert_eq!((join(1, None), join(2, None)), (at(2), at(3)));
         assert_eq!(join(3, Some(at(9))), at(9));

@@ -192,7 +192,8 @@ mod tests {
 
     #[test]
     fn durations_are_go_s() {
-        for (text, millis) in [("10s", 10_000), ("1h30m", 5_400_000), ("1.5m", 90_000), ("7ms", 7)] {
+        for (text, millis) in [("10s", 10_000), ("1h30m", 5_400_000), ("1.5m", 90_000), ("7ms", 7)]
+        {
             assert_eq!(go_duration(text), Some(Duration::from_millis(millis)), "{text}");
         }
         for text in ["", "10", "s", "10x", "1h-", "99999999999999999999h"] {

@@ -31,7 +31,9 @@ const PAUSE: Duration = Duration::from_millis(10);
 
 /// What dockerd says when nobody answers at an address.
 pub(super) fn unreachable(registry: &str) -> Failure {
-    system(format!("Get \"http://{registry}/v2/\": dial tcp {registry}: connect: connection refused"))
+    system(format!(
+        "Get \"http://{registry}/v2/\": dial tcp {registry}: connect: connection refused"
+    ))
 }
 
 /// Whether a registry is on this machine, where the engine would find nobody.
@@ -73,7 +75,8 @@ fn human(bytes: u64) -> String {
         _ => 3,
     };
     let text = format!("{size:.digits$}");
-    let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
+    let text =
+        if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
     format!("{text}{}", ["B", "kB", "MB", "GB", "TB"][unit])
 }
 
@@ -111,11 +114,14 @@ impl Simulator {
             Some(digest) => digest.clone(),
             None => tag,
         };
-        let mut lines = VecDeque::from([line(&json!({"status": format!("Pulling from {repository}"), "id": what}))]);
+        let mut lines = VecDeque::from([line(
+            &json!({"status": format!("Pulling from {repository}"), "id": what}),
+        )]);
         if !known {
             for layer in &image.layers {
                 let (id, size) = (short(layer), layer.size);
-                let plain = |status: &str| line(&json!({"status": status, "progressDetail": {}, "id": id}));
+                let plain =
+                    |status: &str| line(&json!({"status": status, "progressDetail": {}, "id": id}));
                 lines.push_back(plain("Pulling fs layer"));
                 for part in [1, 2, 3] {
                     lines.push_back(line(&progress("Downloading", &id, size * part / 3, size)));
@@ -163,7 +169,9 @@ impl Simulator {
                     format!("An image does not exist locally with the tag: {}", reference.name);
                 lines.push_back(error_line(&words));
             }
-            (Some(_), Some(registry)) => lines.push_back(error_line(&unreachable(registry).message)),
+            (Some(_), Some(registry)) => {
+                lines.push_back(error_line(&unreachable(registry).message))
+            }
             (Some(image), None) => {
                 for layer in &image.layers {
                     let (id, size) = (layer.digest[7..19].to_string(), layer.size);
@@ -177,7 +185,8 @@ impl Simulator {
                     lines.push_back(plain("Pushed"));
                 }
                 let tag = reference.tag.as_deref().unwrap_or("latest");
-                let digest = format!("sha256:{}", catalogue::digits(&format!("manifest {}", image.id)));
+                let digest =
+                    format!("sha256:{}", catalogue::digits(&format!("manifest {}", image.id)));
                 let size = 528;
                 let status = format!("{tag}: digest: {digest} size: {size}");
                 lines.push_back(line(&json!({"status": status})));
@@ -250,8 +259,12 @@ mod tests {
 
     #[test]
     fn a_bar_fills() {
-        let bar = |current| progress("Downloading", "a", current, 100)["progress"].as_str().unwrap().len();
+        let bar = |current| {
+            progress("Downloading", "a", current, 100)["progress"].as_str().unwrap().len()
+        };
         assert_eq!(bar(50) - "50B".len(), bar(100) - "100B".len());
-        assert!(progress("Downloading", "a", 100, 100)["progress"].as_str().unwrap().contains("=]"));
+        assert!(
+            progress("Downloading", "a", 100, 100)["progress"].as_str().unwrap().contains("=]")
+        );
     }
 }

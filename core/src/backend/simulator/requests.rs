@@ -6,7 +6,10 @@ use super::df::DiskUsage;
 use super::failures::{invalid, not_found};
 use super::info::Info;
 use super::version::Version;
-use super::{absent, archive, commit, container_api, image_api, network_api, prune, top, transfer, volume_api};
+use super::{
+    absent, archive, commit, container_api, image_api, network_api, prune, top, transfer,
+    volume_api,
+};
 use crate::id::JobId;
 use crate::job::{Body, Cx, Failure, FailureKind, Job, Status};
 
@@ -66,7 +69,9 @@ impl Simulator {
             }
             "events" => return self.events(cx, id, job, dialect),
             "container_stats" => return self.stats(cx, id, job, dialect),
-            "pull" if job.env("fromSrc").is_none_or(|source| source.is_empty()) => return self.pull(cx, id, job, dialect),
+            "pull" if job.env("fromSrc").is_none_or(|source| source.is_empty()) => {
+                return self.pull(cx, id, job, dialect);
+            }
             "push" => return self.push(cx, id, job),
             "resize" | "exec_resize" => {
                 self.resize(job, dialect, job.name() == "exec_resize")?;
@@ -98,13 +103,15 @@ impl Simulator {
                 cx.set_path_stat(id, stat);
                 Some(archive.into())
             }
-            "container_prune" | "image_prune" | "network_prune" | "volume_prune" | "build_prune" => {
-                Some(prune::answer(world, job, dialect)?)
-            }
+            "container_prune" | "image_prune" | "network_prune" | "volume_prune"
+            | "build_prune" => Some(prune::answer(world, job, dialect)?),
             "plugins" => Some("[]\n".into()),
             "auth" => return Err(self.log_in(body, dialect)),
             "swarm_leave" => {
-                return Err(Failure::new(FailureKind::Unavailable, "This node is not part of a swarm"));
+                return Err(Failure::new(
+                    FailureKind::Unavailable,
+                    "This node is not part of a swarm",
+                ));
             }
             "http" | "session" | "grpc" | "build" | "attach_ws" | "checkpoints" => {
                 cx.pass(id);
@@ -150,7 +157,8 @@ impl Simulator {
             Ok(document) => document,
             Err(failure) => return failure,
         };
-        let server = document.get("serveraddress").and_then(|server| server.as_str()).unwrap_or_default();
+        let server =
+            document.get("serveraddress").and_then(|server| server.as_str()).unwrap_or_default();
         match server.starts_with("127.0.0.1:") || server.starts_with("localhost:") {
             true => super::registry::unreachable(server),
             false if server.is_empty() => invalid("no registry server is given"),

@@ -120,7 +120,8 @@ impl World {
         let mut mounts = self.mounts_of(serial).ok_or_else(none)?;
         let container = self.containers.get(serial).ok_or_else(none)?;
         mounts.set_read_only(container.host.readonly_rootfs);
-        let tmpfs: Vec<String> = container.host.tmpfs.iter().flatten().map(|(path, _)| path.clone()).collect();
+        let tmpfs: Vec<String> =
+            container.host.tmpfs.iter().flatten().map(|(path, _)| path.clone()).collect();
         for path in tmpfs {
             let tree = self.store.insert(super::files::Tree::new());
             let _ = mounts.add(&mut self.store, &path, "tmpfs", tree, false);
@@ -394,7 +395,10 @@ impl World {
                 let ip = if host_ip.is_empty() { "0.0.0.0" } else { &host_ip };
                 let (name, id) = self.containers.get(serial).map_or_else(Default::default, |c| {
                     let joined = c.endpoints.iter().find_map(|endpoint| endpoint.joined.as_ref());
-                    (c.name.to_string(), joined.map(|joined| joined.id.to_string()).unwrap_or_default())
+                    (
+                        c.name.to_string(),
+                        joined.map(|joined| joined.id.to_string()).unwrap_or_default(),
+                    )
                 });
                 return Err(system(format!(
                     "driver failed programming external connectivity on endpoint {name} ({id}): Bind for {ip}:{first} \
@@ -414,7 +418,9 @@ impl World {
             .mounts
             .iter()
             .filter(|mount| mount.kind == super::mounts::MountKind::Volume)
-            .map(|mount| (Arc::clone(&mount.source), Arc::clone(&mount.destination), mount.writable))
+            .map(|mount| {
+                (Arc::clone(&mount.source), Arc::clone(&mount.destination), mount.writable)
+            })
             .collect();
         for (name, destination, writable) in volumes {
             let writable = if writable { "true" } else { "false" };

@@ -109,11 +109,13 @@ fn frame(stream: u8, text: &str) -> String {
 #[test]
 fn run_rm() {
     let mut scene = Scene::new("");
-    let body = json!({"Image": "busybox", "Cmd": ["echo", "hi"], "HostConfig": {"AutoRemove": true}});
+    let body =
+        json!({"Image": "busybox", "Cmd": ["echo", "hi"], "HostConfig": {"AutoRemove": true}});
     let id = scene.create("c1", body);
     let attach = alloc::format!("/v1.41/containers/{id}/attach?stream=1&stdout=1&stderr=1");
     let attached = scene.start("POST", &attach, "");
-    let waited = scene.start("POST", &alloc::format!("/v1.41/containers/{id}/wait?condition=removed"), "");
+    let waited =
+        scene.start("POST", &alloc::format!("/v1.41/containers/{id}/wait?condition=removed"), "");
     assert!(scene.engine.output(waited).unwrap().begun.is_some(), "the head of wait comes at once");
     assert_eq!(scene.ask("POST", "/v1.41/containers/c1/start", Value::Null), Ok(Value::Null));
     assert_eq!(scene.said(attached), Said { out: frame(1, "hi\n"), status: Some(Ok(())) });
@@ -143,14 +145,16 @@ fn run_with_stdin() {
 #[test]
 fn more_stdin_than_fits_arrives_whole() {
     let mut scene = Scene::new("");
-    let body = json!({"Image": "busybox", "Cmd": ["wc", "-c"], "OpenStdin": true, "StdinOnce": true});
+    let body =
+        json!({"Image": "busybox", "Cmd": ["wc", "-c"], "OpenStdin": true, "StdinOnce": true});
     scene.create("c1", body);
     let attached = scene.start("POST", "/v1.41/containers/c1/attach?stream=1&stdin=1&stdout=1", "");
     scene.ask("POST", "/v1.41/containers/c1/start", Value::Null).unwrap();
     for _ in 0..5 {
-        while !scene.engine.wants_stdin(attached) {
+        for _ in 0..100 {
             scene.pass(1);
         }
+        assert!(scene.engine.wants_stdin(attached), "all was read");
         scene.engine.stdin(scene.now, attached, &[b'x'; 100_000]);
     }
     scene.engine.stdin_end(scene.now, attached);
@@ -166,7 +170,8 @@ fn who_goes_away_takes_stdin_with_them() {
     let attached = scene.start("POST", "/v1.41/containers/c1/attach?stream=1&stdin=1&stdout=1", "");
     scene.ask("POST", "/v1.41/containers/c1/start", Value::Null).unwrap();
     scene.engine.cancel(scene.now, attached, Cancel::Gone);
-    let state = scene.ask("GET", "/v1.41/containers/c1/json", Value::Null).unwrap()["State"].clone();
+    let state =
+        scene.ask("GET", "/v1.41/containers/c1/json", Value::Null).unwrap()["State"].clone();
     assert_eq!((&state["Status"], &state["ExitCode"]), (&json!("exited"), &json!(0)));
 }
 
@@ -188,7 +193,8 @@ fn stop_waits_and_then_kills() {
 fn a_restart_policy_starts_again_and_pauses_longer_each_time() {
     let mut scene = Scene::new("");
     let policy = json!({"Name": "on-failure", "MaximumRetryCount": 3});
-    let body = json!({"Image": "busybox", "Cmd": ["false"], "HostConfig": {"RestartPolicy": policy}});
+    let body =
+        json!({"Image": "busybox", "Cmd": ["false"], "HostConfig": {"RestartPolicy": policy}});
     scene.create("c1", body);
     scene.ask("POST", "/v1.41/containers/c1/start", Value::Null).unwrap();
     let mut state = |scene: &mut Scene| {
@@ -239,7 +245,11 @@ fn events_come_in_the_engine_s_order() {
         .lines()
         .map(|line| {
             let event: Value = serde_json::from_str(line).unwrap();
-            alloc::format!("{} {}", event["Type"].as_str().unwrap(), event["Action"].as_str().unwrap())
+            alloc::format!(
+                "{} {}",
+                event["Type"].as_str().unwrap(),
+                event["Action"].as_str().unwrap()
+            )
         })
         .collect();
     assert_eq!(
@@ -266,7 +276,8 @@ fn what_cannot_be_started_says_why() {
     let words = "failed to create shim task: OCI runtime create failed: runc create failed: unable to start container \
                  process: exec: \"/no/such/command\": stat /no/such/command: no such file or directory: unknown";
     assert_eq!(refused, Err(words.into()));
-    let state = scene.ask("GET", "/v1.41/containers/c1/json", Value::Null).unwrap()["State"].clone();
+    let state =
+        scene.ask("GET", "/v1.41/containers/c1/json", Value::Null).unwrap()["State"].clone();
     assert_eq!(
         (&state["Status"], &state["ExitCode"], &state["Error"]),
         (&json!("created"), &json!(127), &json!(words))
@@ -282,12 +293,16 @@ fn two_containers_cannot_have_one_port() {
     scene.create("c2", body);
     scene.ask("POST", "/v1.41/containers/c1/start", Value::Null).unwrap();
     let refused = scene.ask("POST", "/v1.41/containers/c2/start", Value::Null).unwrap_err();
-    assert!(refused.ends_with("Bind for 0.0.0.0:8080 failed: port is already allocated"), "{refused}");
+    assert!(
+        refused.ends_with("Bind for 0.0.0.0:8080 failed: port is already allocated"),
+        "{refused}"
+    );
     let removed = scene.start("DELETE", "/v1.41/containers/c1?force=1", "");
     assert_eq!(scene.said(removed).status, Some(Ok(())));
     scene.ask("POST", "/v1.41/containers/c2/start", Value::Null).unwrap();
     let c2 = scene.ask("GET", "/v1.41/containers/c2/json", Value::Null).unwrap();
-    let published = json!([{"HostIp": "0.0.0.0", "HostPort": "8080"}, {"HostIp": "::", "HostPort": "8080"}]);
+    let published =
+        json!([{"HostIp": "0.0.0.0", "HostPort": "8080"}, {"HostIp": "::", "HostPort": "8080"}]);
     assert_eq!(c2["NetworkSettings"]["Ports"]["80/tcp"], published);
 }
 
@@ -298,11 +313,16 @@ fn a_pull_tells_its_progress_and_ends_with_the_image() {
     scene.pass(10_000);
     let said = scene.said(pull);
     assert_eq!(said.status, Some(Ok(())));
-    assert!(said.out.starts_with("{\"id\":\"3\",\"status\":\"Pulling from library/alpine\"}\r\n"), "{}", said.out);
+    assert!(
+        said.out.starts_with("{\"id\":\"3\",\"status\":\"Pulling from library/alpine\"}\r\n"),
+        "{}",
+        said.out
+    );
     assert!(said.out.ends_with("{\"status\":\"Status: Downloaded newer image for alpine:3\"}\r\n"));
     let image = scene.ask("GET", "/v1.41/images/alpine:3/json", Value::Null).unwrap();
     assert_eq!(image["RepoTags"], json!(["alpine:3"]));
-    let refused = scene.ask("POST", "/v1.41/images/create?fromImage=127.0.0.1:9/x&tag=1", Value::Null);
+    let refused =
+        scene.ask("POST", "/v1.41/images/create?fromImage=127.0.0.1:9/x&tag=1", Value::Null);
     let words = "Get \"http://127.0.0.1:9/v2/\": dial tcp 127.0.0.1:9: connect: connection refused";
     assert_eq!(refused, Err(words.into()));
 }

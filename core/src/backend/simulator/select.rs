@@ -178,7 +178,9 @@ impl<'a> Rules<'a> {
             || ended && self.exit_codes.contains(&i64::from(container.exit_code));
         code_fits
             && self.filters.allow("status", container.state.name())
-            && self.filters.allow("health", container.health.as_ref().map_or("none", |health| health.status))
+            && self
+                .filters
+                .allow("health", container.health.as_ref().map_or("none", |health| health.status))
     }
 
     fn admit_surroundings(&self, container: &Container, world: &World) -> bool {
@@ -202,7 +204,8 @@ impl<'a> Rules<'a> {
                     container.endpoints.iter().any(|endpoint| {
                         let id = world.networks.named(&endpoint.network).map(|network| &network.id);
                         *endpoint.network == **name
-                            || endpoint.was_joined && id.is_some_and(|id| id.starts_with(name.as_str()))
+                            || endpoint.was_joined
+                                && id.is_some_and(|id| id.starts_with(name.as_str()))
                     })
                 })
         });
@@ -272,12 +275,14 @@ fn has_port(container: &Container, wanted: &str, key: &str) -> bool {
     let (first, last) = range.split_once('-').unwrap_or((range, range));
     let (Ok(first), Ok(last)) = (first.parse::<u16>(), last.parse::<u16>()) else { return false };
     let is = |port: u16, name: &str| (first..=last).contains(&port) && name == protocol;
-    let published = container.run.as_ref().is_some_and(|run| {
-        run.published.iter().any(|port| is(port.private, port.protocol.name()))
-    });
+    let published = container
+        .run
+        .as_ref()
+        .is_some_and(|run| run.published.iter().any(|port| is(port.private, port.protocol.name())));
     let exposed = || {
         container.config.exposed_ports.iter().flat_map(|ports| ports.keys()).any(|port| {
-            super::networks::parse_port(port).is_ok_and(|(port, protocol)| is(port, protocol.name()))
+            super::networks::parse_port(port)
+                .is_ok_and(|(port, protocol)| is(port, protocol.name()))
         })
     };
     published || key == "expose" && exposed()

@@ -233,7 +233,12 @@ impl Simulator {
     }
 
     /// Sets the size of a container's terminal, or of an exec's.
-    pub(super) fn resize(&mut self, job: &Job, dialect: Dialect, of_exec: bool) -> Result<(), Failure> {
+    pub(super) fn resize(
+        &mut self,
+        job: &Job,
+        dialect: Dialect,
+        of_exec: bool,
+    ) -> Result<(), Failure> {
         let number = |key: &str| -> Result<u16, Failure> {
             let text = job.env(key).unwrap_or(Cow::Borrowed(""));
             let number = super::filters::integer(&text, "Atoi").map_err(invalid)?;

@@ -147,7 +147,10 @@ mod tests {
             serde_json::from_slice(&answer(&world, &job, LEGACY).unwrap()).unwrap()
         };
         let all = top("");
-        assert_eq!(all["Titles"], json!(["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"]));
+        assert_eq!(
+            all["Titles"],
+            json!(["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"])
+        );
         assert_eq!(
             all["Processes"],
             json!([["root", "2000", "1980", "0", "02:51", "?", "00:00:00", "sleep infinity"]])

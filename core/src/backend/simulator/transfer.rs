@@ -89,7 +89,9 @@ fn config_json(image: &Image, digests: &[String]) -> Vec<u8> {
         "history": image.history.iter().map(step).collect::<Vec<_>>(),
         "rootfs": {"type": "layers", "diff_ids": digests},
     });
-    for (key, value) in [("comment", &image.comment), ("author", &image.author), ("container", &image.container)] {
+    for (key, value) in
+        [("comment", &image.comment), ("author", &image.author), ("container", &image.container)]
+    {
         if !value.is_empty() {
             document[key] = value.as_str().into();
         }
@@ -120,7 +122,8 @@ fn layer_tars(image: &Image) -> Vec<Vec<u8>> {
 /// An archive of images, each with the names that it was asked for by.
 fn save(world: &World, wanted: &[String], dialect: Dialect) -> Result<Vec<u8>, Failure> {
     let mut writer = Writer::new();
-    let (mut manifest, mut repositories) = (Vec::new(), BTreeMap::<String, BTreeMap<String, String>>::new());
+    let (mut manifest, mut repositories) =
+        (Vec::new(), BTreeMap::<String, BTreeMap<String, String>>::new());
     let file = |content: Vec<u8>| Node::file(content, Meta::new(0o644, 0));
     let mut chosen: Vec<(Arc<Image>, Vec<String>)> = Vec::new();
     for name in wanted {
@@ -130,7 +133,8 @@ fn save(world: &World, wanted: &[String], dialect: Dialect) -> Result<Vec<u8>, F
         })?;
         let hex = name.strip_prefix("sha256:").unwrap_or(name);
         let tag = (!image.digits().starts_with(hex)).then(|| Reference::parse(name).ok()).flatten();
-        let tag = tag.filter(|reference| reference.digest.is_none()).map(|reference| reference.tagged());
+        let tag =
+            tag.filter(|reference| reference.digest.is_none()).map(|reference| reference.tagged());
         match chosen.iter_mut().find(|(known, _)| known.id == image.id) {
             Some((_, tags)) => tags.extend(tag),
             None => chosen.push((Arc::clone(image), tag.into_iter().collect())),
@@ -248,9 +252,15 @@ fn moment(text: &str) -> Option<Duration> {
     let (hour, minute, second) = (number(11..13)?, number(14..16)?, number(17..19)?);
     // Days since 1970 in the proleptic Gregorian calendar, years beginning in March.
     let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-    let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 719_469;
+    let days =
+        365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 719_469;
     let nanos = text.get(19..).and_then(|rest| rest.strip_prefix('.')).map_or(0, |rest| {
-        let digits: String = rest.chars().take_while(char::is_ascii_digit).chain("000000000".chars()).take(9).collect();
+        let digits: String = rest
+            .chars()
+            .take_while(char::is_ascii_digit)
+            .chain("000000000".chars())
+            .take(9)
+            .collect();
         digits.parse().unwrap_or(0)
     });
     let seconds = u64::try_from(days * 86_400 + hour * 3600 + minute * 60 + second).ok()?;
@@ -279,18 +289,21 @@ fn try_load(world: &mut World, bytes: &[u8], dialect: Dialect) -> Result<Vec<u8>
         format!("open /var/lib/docker/tmp/docker-import/{name}: no such file or directory")
     };
     let manifest = files.get("manifest.json").ok_or_else(|| missing("manifest.json"))?;
-    let manifest: Vec<Value> = serde_json::from_slice(manifest).map_err(|error| error.to_string())?;
+    let manifest: Vec<Value> =
+        serde_json::from_slice(manifest).map_err(|error| error.to_string())?;
     let mut lines = Vec::new();
     for described in manifest {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_string();
         let name = text(&described["Config"]);
         let config_bytes = files.get(&name).ok_or_else(|| missing(&name))?;
-        let document: Value = serde_json::from_slice(config_bytes).map_err(|error| error.to_string())?;
+        let document: Value =
+            serde_json::from_slice(config_bytes).map_err(|error| error.to_string())?;
         let id = digest(config_bytes);
         let known = world.images.get(&id).cloned().or_else(|| {
             let all = world.images.newest_first();
             let same = |image: &&&Arc<Image>| {
-                let digests: Vec<_> = layer_tars(image).iter().map(|archive| digest(archive)).collect();
+                let digests: Vec<_> =
+                    layer_tars(image).iter().map(|archive| digest(archive)).collect();
                 digest(&config_json(image, &digests)) == id
             };
             all.iter().find(same).map(|image| Arc::clone(image))
@@ -320,7 +333,13 @@ fn try_load(world: &mut World, bytes: &[u8], dialect: Dialect) -> Result<Vec<u8>
                 };
                 let container_config = &document["container_config"];
                 let container_config = (!container_config.is_null())
-                    .then(|| body::typed::<Config>(body::cleaned(container_config.clone()), "Config", dialect))
+                    .then(|| {
+                        body::typed::<Config>(
+                            body::cleaned(container_config.clone()),
+                            "Config",
+                            dialect,
+                        )
+                    })
                     .and_then(Result::ok);
                 let image = Image {
                     id: id.into(),
@@ -332,14 +351,20 @@ fn try_load(world: &mut World, bytes: &[u8], dialect: Dialect) -> Result<Vec<u8>
                     container_config: container_config.map(Arc::new),
                     config: config.map_err(|failure| failure.message.to_string())?.into(),
                     layers,
-                    history: document["history"].as_array().into_iter().flatten().map(step).collect(),
+                    history: document["history"]
+                        .as_array()
+                        .into_iter()
+                        .flatten()
+                        .map(step)
+                        .collect(),
                     tree,
                 };
                 world.images.insert(image.clone());
                 Arc::new(image)
             }
         };
-        let tags: Vec<String> = described["RepoTags"].as_array().into_iter().flatten().map(text).collect();
+        let tags: Vec<String> =
+            described["RepoTags"].as_array().into_iter().flatten().map(text).collect();
         for tag in &tags {
             let now = world.now;
             world.images.tag(tag, &image.id, now);
@@ -373,7 +398,8 @@ fn import(world: &mut World, job: &Job, bytes: &[u8]) -> Result<Vec<u8>, Failure
         }
     };
     let mut config = Config::default();
-    let changes = job.envs().filter(|(key, _)| key == "changes").map(|(_, change)| change.into_owned());
+    let changes =
+        job.envs().filter(|(key, _)| key == "changes").map(|(_, change)| change.into_owned());
     for change in changes.collect::<Vec<_>>().iter().flat_map(|change| change.lines()) {
         apply(change, &mut config)?;
     }
@@ -482,7 +508,10 @@ mod tests {
         world.delete_image("tiny:1", false, true).unwrap();
         assert!(world.images.get(&id).is_none());
         let said = load(&mut world, &archive, LEGACY);
-        assert_eq!(String::from_utf8(said).unwrap(), "{\"stream\":\"Loaded image: tiny:1\\n\"}\r\n");
+        assert_eq!(
+            String::from_utf8(said).unwrap(),
+            "{\"stream\":\"Loaded image: tiny:1\\n\"}\r\n"
+        );
         let image = world.images.find("tiny:1").unwrap();
         assert_eq!(image.id, id);
         let hello = image.tree.get(&super::names("/hello")).unwrap();
@@ -515,7 +544,10 @@ mod tests {
     #[test]
     fn moments_are_read() {
         assert_eq!(moment("1970-01-01T00:00:00Z"), Some(Duration::ZERO));
-        assert_eq!(moment("2020-01-06T09:06:59.5Z"), Some(Duration::new(1_578_301_619, 500_000_000)));
+        assert_eq!(
+            moment("2020-01-06T09:06:59.5Z"),
+            Some(Duration::new(1_578_301_619, 500_000_000))
+        );
         assert_eq!(moment("yesterday"), None);
     }
 }

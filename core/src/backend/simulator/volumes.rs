@@ -106,7 +106,8 @@ impl World {
         };
         if !volume.users.is_empty() {
             let ids = volume.users.iter().filter_map(|user| self.containers.get(*user));
-            let ids = ids.map(|container| &*container.id).collect::<alloc::vec::Vec<_>>().join(", ");
+            let ids =
+                ids.map(|container| &*container.id).collect::<alloc::vec::Vec<_>>().join(", ");
             return Err(conflict(format!("remove {name}: volume is in use - [{ids}]")));
         }
         if let Some(volume) = self.volumes.all.remove(name) {

@@ -63,7 +63,10 @@ pub(super) enum Notice {
     Restarted(Serial),
     /// It could not be started.
     NotStarted(Serial),
-    Removed { serial: Serial, exit_code: i32 },
+    Removed {
+        serial: Serial,
+        exit_code: i32,
+    },
 }
 
 /// The containers, in the order they were created, and by what clients call them.
@@ -249,7 +252,11 @@ impl World {
     }
 
     /// Shares a configuration with a container that was created with the same.
-    pub(super) fn share(&mut self, config: Config, host: HostConfig) -> (Arc<Config>, Arc<HostConfig>) {
+    pub(super) fn share(
+        &mut self,
+        config: Config,
+        host: HostConfig,
+    ) -> (Arc<Config>, Arc<HostConfig>) {
         (shared(&mut self.shapes.0, config), shared(&mut self.shapes.1, host))
     }
 
