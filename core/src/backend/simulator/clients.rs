@@ -229,7 +229,6 @@ impl Simulator {
             }
             Some(Task::Logs(_)) => self.read_on(cx, id),
             Some(Task::Events(_)) => self.tell(cx, id),
-            Some(Task::Stats(_)) => {}
             Some(Task::Script(_)) => self.tell_script(cx, id),
             _ => {}
         }
@@ -255,10 +254,9 @@ impl Simulator {
     /// A job's time has come.
     pub(super) fn timer(&mut self, cx: &mut Cx<'_>, id: JobId) -> Result<(), Failure> {
         match self.tasks.get(&id) {
-            Some(Task::Events(_)) => self.finish(cx, id),
+            Some(Task::Events(_) | Task::Logs(_)) => self.finish(cx, id),
             Some(Task::Stats(_)) => self.sample(cx, id)?,
             Some(Task::Script(_)) => self.tell_script(cx, id),
-            Some(Task::Logs(_)) => self.finish(cx, id),
             _ => {}
         }
         Ok(())
