@@ -70,7 +70,7 @@ impl Container {
             }
             match progress {
                 Progress::Idle(Some(until)) if !more => {
-                    self.now = self.now.max(until.since_epoch())
+                    self.now = self.now.max(until.since_epoch());
                 }
                 Progress::Idle(None) if !more => return None,
                 _ => {}

@@ -54,3 +54,6 @@ pub const MAX_PATH: usize = 4096;
 pub const MAX_NAME: usize = 255;
 /// Names in the deepest path.
 pub const MAX_DEPTH: usize = 256;
+
+#[cfg(test)]
+mod tests;

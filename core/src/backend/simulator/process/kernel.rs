@@ -159,10 +159,13 @@ impl Processes {
         let (taken, signals) = session.feed(bytes);
         self.wake(Channel::Input(pid));
         for signal in signals {
-            let reached = |(other, process): (&Pid, &Box<Process>)| {
-                (process.session == pid && !process.background).then_some(*other)
-            };
-            for other in self.table.iter().filter_map(reached).collect::<Vec<_>>() {
+            let mut reached: Vec<Pid> = Vec::new();
+            for (other, process) in &self.table {
+                if process.session == pid && !process.background {
+                    reached.push(*other);
+                }
+            }
+            for other in reached {
                 self.deliver(other, signal);
             }
         }
@@ -225,7 +228,7 @@ impl Processes {
     /// All processes, ordered by number.
     #[must_use]
     pub fn list(&self) -> Vec<Info> {
-        let info = |(pid, process): (&Pid, &Box<Process>)| Info {
+        let info = |pid: &Pid, process: &Process| Info {
             pid: *pid,
             parent: process.parent,
             uid: process.uid,
@@ -239,7 +242,7 @@ impl Processes {
                 State::Blocked(_) => 'S',
             },
         };
-        self.table.iter().map(info).collect()
+        self.table.iter().map(|(pid, process)| info(pid, process)).collect()
     }
 
     /// Adds a process, ready to run; its descriptors are counted already.

@@ -277,7 +277,6 @@ impl Sys<'_, '_> {
     fn device(&mut self, major: u32, minor: u32) -> Result<Open, Errno> {
         let seed = u64::from(self.pid) ^ self.system.unix.as_nanos() as u64;
         Ok(match (major, minor) {
-            (1, 3) => Open::Null,
             (1, 5) => Open::Zero,
             (1, 7) => Open::Full,
             (1, 8 | 9) => Open::Random(seed),

@@ -180,7 +180,9 @@ impl Reader {
                 if let Ok(block) = <&[u8; BLOCK]>::try_from(self.block.as_slice()) {
                     let block = *block;
                     self.block.clear();
-                    if let Err(error) = self.header(&block) {
+                    if let Err(error) =
+                        self.header(&block, self.offset + taken as u64 - BLOCK as u64)
+                    {
                         self.failed = Some(error.clone());
                         return Err(error);
                     }
@@ -217,13 +219,12 @@ impl Reader {
         self.zeros == 2
     }
 
-    fn header(&mut self, block: &[u8; BLOCK]) -> Result<(), TarError> {
+    fn header(&mut self, block: &[u8; BLOCK], offset: u64) -> Result<(), TarError> {
         if block.iter().all(|byte| *byte == 0) {
             self.zeros += 1;
             return Ok(());
         }
         self.zeros = 0;
-        let offset = (self.offset + 1).saturating_sub(BLOCK as u64);
         let wrong = || TarError::Header { offset };
         let read = |place| number(field(block, place)).ok_or_else(wrong);
         if read(header::CHECKSUM)? != header::checksum(block) {

@@ -56,7 +56,6 @@ fn run(sys: &mut Sys<'_, '_>, args: &[String], search: &mut Search) -> Result<()
         let mut value = || rest.next().cloned().ok_or_else(|| format!("{arg}: argument expected"));
         match arg.as_str() {
             "-name" => tests.push(Test::Name(Pattern::new(&value()?))),
-            "-iname" => tests.push(Test::Name(Pattern::new(&value()?))),
             "-path" => tests.push(Test::Path(Pattern::new(&value()?))),
             "-type" => tests.push(Test::Type(value()?.chars().next().unwrap_or('f'))),
             "-maxdepth" => deepest = value()?.parse().unwrap_or(usize::MAX),

@@ -347,9 +347,8 @@ pub(super) fn stat(sys: &mut Sys<'_, '_>, args: &[String], done: &mut Output) ->
                     Kind::Symlink(target) => line.push_str(&format!("'{path}' -> '{target}'")),
                     _ => line.push_str(&format!("'{path}'")),
                 },
-                Some('%') => line.push('%'),
+                Some('%') | None => line.push('%'),
                 Some(c) => line.extend(['%', c]),
-                None => line.push('%'),
             }
         }
         done.line(&line);

@@ -36,9 +36,7 @@ pub(super) fn program(name: &str, argv: Vec<String>) -> Option<Box<dyn Program>>
         "env" | "nohup" | "nice" | "setsid" | "busybox" | "exec" => {
             Box::new(Instead { args: argv, output: Output::default() })
         }
-        "timeout" => {
-            Box::new(Timeout { args: argv, child: None, output: Output::default(), killed: false })
-        }
+        "timeout" => Box::new(Timeout { args: argv, child: None, killed: false }),
         "time" => Box::new(Runs::new(argv.clone(), Vec::from([argv[1..].to_vec()]), Kind::Time)),
         "xargs" => Box::new(Gather { args: argv, bytes: Vec::new(), then: xargs }),
         "find" => Box::new(Find { args: argv }),
@@ -192,7 +190,7 @@ impl Seq {
             match arg.as_str() {
                 "-w" => wide = true,
                 option if option.starts_with("-s") && option.len() > 2 => {
-                    separator = option[2..].into()
+                    separator = option[2..].into();
                 }
                 "-s" => separator = args.next().cloned().unwrap_or_default(),
                 _ => words.push(arg.as_str()),
@@ -376,7 +374,7 @@ impl Dd {
     }
 
     fn begin(&mut self, sys: &mut Sys<'_, '_>) -> Result<(), String> {
-        for arg in self.args[1..].to_vec() {
+        for arg in self.args.clone().into_iter().skip(1) {
             let (key, value) =
                 arg.split_once('=').ok_or_else(|| format!("dd: invalid argument '{arg}'"))?;
             let number = || size(value).ok_or_else(|| format!("dd: invalid number '{value}'"));
@@ -394,7 +392,7 @@ impl Dd {
                     sys.install(1, id).map_err(|error| format!("dd: {error}"))?;
                 }
                 "bs" | "ibs" | "obs" => {
-                    self.block = usize::try_from(number()?).unwrap_or(0).clamp(1, 1 << 20)
+                    self.block = usize::try_from(number()?).unwrap_or(0).clamp(1, 1 << 20);
                 }
                 "count" => self.left = Some(number()?),
                 "skip" => self.skip = number()?,
@@ -533,7 +531,6 @@ impl Program for Instead {
 struct Timeout {
     args: Vec<String>,
     child: Option<(Pid, Instant)>,
-    output: Output,
     killed: bool,
 }
 
@@ -653,8 +650,7 @@ impl Program for Runs {
                     Ok(exit) => {
                         self.status = match (self.kind, exit.code) {
                             (Kind::Time, code) => code,
-                            (Kind::Find(_), _) => self.status,
-                            (Kind::Xargs, 0) => self.status,
+                            (Kind::Find(_), _) | (Kind::Xargs, 0) => self.status,
                             (Kind::Xargs, 126 | 127) => exit.code,
                             (Kind::Xargs, _) => 123,
                         };
@@ -691,11 +687,14 @@ impl Program for Runs {
     }
 }
 
+/// Makes a program of its words and of what stdin held.
+type Then = fn(&mut Sys<'_, '_>, Vec<String>, &[u8]) -> Box<dyn Program>;
+
 /// Reads all of stdin, and then is another program, which finds it there.
 struct Gather {
     args: Vec<String>,
     bytes: Vec<u8>,
-    then: fn(&mut Sys<'_, '_>, Vec<String>, Vec<u8>) -> Box<dyn Program>,
+    then: Then,
 }
 
 impl Program for Gather {
@@ -705,13 +704,16 @@ impl Program for Gather {
         let from_stdin = !tar
             || !first.contains('c')
                 && (!first.contains('f') || self.args.iter().any(|arg| arg == "-"));
-        while from_stdin {
+        loop {
+            if !from_stdin {
+                break;
+            }
             if !sys.burn(16) {
                 return Step::Again;
             }
             match sys.read(0, 4096) {
                 Ok(bytes) if !bytes.is_empty() && self.bytes.len() < MAX_TEXT => {
-                    self.bytes.extend(bytes)
+                    self.bytes.extend(bytes);
                 }
                 Err(Errno::Again) => return Step::Block(sys.until_readable(0)),
                 _ => break,
@@ -724,7 +726,7 @@ impl Program for Gather {
                 return Step::Exit(1);
             }
         }
-        Step::Become((self.then)(sys, self.args.clone(), bytes))
+        Step::Become((self.then)(sys, self.args.clone(), &bytes))
     }
 }
 
@@ -747,7 +749,7 @@ fn split(text: &str) -> Vec<String> {
     words
 }
 
-fn xargs(_: &mut Sys<'_, '_>, args: Vec<String>, bytes: Vec<u8>) -> Box<dyn Program> {
+fn xargs(_: &mut Sys<'_, '_>, args: Vec<String>, bytes: &[u8]) -> Box<dyn Program> {
     let Some(options) = options_before_command(&args, "nILPsd") else {
         return fails(&args, "xargs: invalid option", 1);
     };
@@ -755,7 +757,7 @@ fn xargs(_: &mut Sys<'_, '_>, args: Vec<String>, bytes: Vec<u8>) -> Box<dyn Prog
     if command.is_empty() {
         command.push("echo".into());
     }
-    let text = String::from_utf8_lossy(&bytes).into_owned();
+    let text = String::from_utf8_lossy(bytes).into_owned();
     let mut runs = Vec::new();
     if let Some(mark) = options.value('I') {
         for line in text.lines().map(str::trim_start).filter(|line| !line.is_empty()) {

@@ -337,17 +337,17 @@ pub(super) fn stty(sys: &mut Sys<'_, '_>, args: &[String], done: &mut Output) ->
             "-echo" => tty.echo = false,
             "raw" => (tty.canonical, tty.signals, tty.echo) = (false, false, tty.echo),
             "-raw" | "cooked" | "sane" => {
-                (tty.canonical, tty.signals, tty.echo) = (true, true, true)
+                (tty.canonical, tty.signals, tty.echo) = (true, true, true);
             }
             "icanon" => tty.canonical = true,
             "-icanon" | "cbreak" => tty.canonical = false,
             "isig" => tty.signals = true,
             "-isig" => tty.signals = false,
             "rows" => {
-                tty.size.0 = words.next().and_then(|text| text.parse().ok()).unwrap_or(tty.size.0)
+                tty.size.0 = words.next().and_then(|text| text.parse().ok()).unwrap_or(tty.size.0);
             }
             "cols" | "columns" => {
-                tty.size.1 = words.next().and_then(|text| text.parse().ok()).unwrap_or(tty.size.1)
+                tty.size.1 = words.next().and_then(|text| text.parse().ok()).unwrap_or(tty.size.1);
             }
             _ => {}
         }
@@ -371,7 +371,7 @@ pub(super) fn which(sys: &mut Sys<'_, '_>, args: &[String], done: &mut Output) -
 pub(super) fn figures(_: &mut Sys<'_, '_>, args: &[String], done: &mut Output) -> u8 {
     match super::base(&args[0]) {
         "uptime" => {
-            done.line(" 00:00:00 up 1 day,  0:00,  0 users,  load average: 0.00, 0.00, 0.00")
+            done.line(" 00:00:00 up 1 day,  0:00,  0 users,  load average: 0.00, 0.00, 0.00");
         }
         "free" => {
             done.line(

@@ -58,13 +58,8 @@ fn make(name: &str, argv: &[String], done: &mut Output) -> Option<Feed> {
             }
             let named = !options.operands.is_empty();
             let many = options.operands.len() > 1;
-            let width = if wanted.iter().filter(|on| **on).count() > 1 {
-                9
-            } else if many {
-                9
-            } else {
-                0
-            };
+            let wide = many || wanted.iter().filter(|on| **on).count() > 1;
+            let width = if wide { 9 } else { 0 };
             let filter =
                 Wc { wanted, named, many, width, counts: [0; 3], total: [0; 3], in_word: false };
             Feed::new(&own, options.operands, filter)
@@ -144,9 +139,9 @@ fn make(name: &str, argv: &[String], done: &mut Output) -> Option<Feed> {
                 options.operands,
                 Whole::new(move |text, output, _| {
                     if decode {
-                        sums::decode_base64(text, &mut output.out)
+                        sums::decode_base64(text, &mut output.out);
                     } else {
-                        sums::encode_base64(text, width, &mut output.out)
+                        sums::encode_base64(text, width, &mut output.out);
                     }
                 }),
             )
@@ -196,10 +191,13 @@ impl Filter for Cat {
     }
 }
 
+/// What is done with a line, whose end is taken off.
+type OfLine = dyn FnMut(&[u8], &mut Vec<u8>) + Send;
+
 /// Each line on its own.
 struct Each {
     lines: Lines,
-    each: Box<dyn FnMut(&[u8], &mut Vec<u8>) + Send>,
+    each: Box<OfLine>,
 }
 
 impl Filter for Each {

@@ -415,8 +415,8 @@ fn read(shell: &mut Shell, sys: &mut Sys<'_, '_>, args: &[String], done: &mut Do
             names.push(arg.clone());
             continue;
         }
-        let mut letters = arg[1..].char_indices();
-        while let Some((at, letter)) = letters.next() {
+        let letters = arg[1..].char_indices();
+        for (at, letter) in letters {
             let takes_value = matches!(letter, 'p' | 'n' | 't' | 'u' | 'd');
             let mut value = String::new();
             if takes_value {

@@ -213,9 +213,9 @@ impl<'a> Expansion<'a> {
             return Err(Fault::Wrong("out of memory".into()));
         }
         if split && !quoted {
-            fields.split(text)
+            fields.split(text);
         } else {
-            fields.add(text, quoted)
+            fields.add(text, quoted);
         }
         Ok(())
     }

@@ -78,7 +78,7 @@ impl Shell {
                 }
             }
             Ok(Some(list)) => {
-                let rest = text[parser.at..].as_bytes().to_vec();
+                let rest = text.as_bytes()[parser.at..].to_vec();
                 input.text = rest;
                 self.frames.push(Frame::Input(input));
                 self.frames.push(Frame::list(list, false));
@@ -106,12 +106,11 @@ impl Shell {
                 ('\\', Some('W')) => prompt.push_str(cwd.rsplit('/').next().unwrap_or_default()),
                 ('\\', Some('h' | 'H')) => prompt.push_str(sys.system.hostname),
                 ('\\', Some('u')) => {
-                    prompt.push_str(if sys.process().uid == 0 { "root" } else { "user" })
+                    prompt.push_str(if sys.process().uid == 0 { "root" } else { "user" });
                 }
                 ('\\', Some('$')) => prompt.push(sign),
                 ('\\', Some('n')) => prompt.push('\n'),
-                ('\\', Some(c)) => prompt.push(c),
-                (c, _) => prompt.push(c),
+                ('\\', Some(c)) | (c, _) => prompt.push(c),
             }
         }
         prompt

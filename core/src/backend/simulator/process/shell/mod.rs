@@ -319,7 +319,7 @@ impl Shell {
         self.complain(sys, text);
         self.status = 2;
         if self.options.interactive {
-            self.to_prompt(sys);
+            self.prompt_again(sys);
         } else {
             self.exit(sys, 2);
         }

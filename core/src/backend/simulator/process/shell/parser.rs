@@ -63,9 +63,9 @@ impl<'a> Parser<'a> {
         let mut items = Vec::new();
         loop {
             match self.next_kind() {
-                Next::Command => {}
+                Next::Command
+                | Next::Reserved("if" | "while" | "until" | "for" | "case" | "{" | "!") => {}
                 Next::End if !items.is_empty() => break,
-                Next::Reserved("if" | "while" | "until" | "for" | "case" | "{" | "!") => {}
                 _ => return Err(self.unexpected("")),
             }
             items.push(self.and_or()?);

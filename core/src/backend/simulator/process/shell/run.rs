@@ -111,7 +111,7 @@ impl Shell {
             }
             Frame::For { command, mut words, tested } => {
                 let Kind::For { name, body, .. } = &command.kind else { return None };
-                let Some(word) = words.next() else { return None };
+                let word = words.next()?;
                 let (body, name) = (body.clone(), name.clone());
                 self.frames.push(Frame::For { command, words, tested });
                 self.frames.push(Frame::list(body, tested));
@@ -146,7 +146,7 @@ impl Shell {
                     return Some(Sys::until_child());
                 }
             }
-            Frame::Program { args } => return self.program(sys, args, &[], Vec::new()),
+            Frame::Program { args } => return self.program(sys, args, &[], &[]),
             frame @ (Frame::Restore { .. } | Frame::Function { .. } | Frame::Assigned { .. }) => {
                 self.leave(sys, frame);
             }
@@ -619,7 +619,7 @@ impl Shell {
                 None if signal == Signal::INT && self.options.interactive => {
                     self.status = 130;
                     self.say(sys, "\n");
-                    self.to_prompt(sys);
+                    self.prompt_again(sys);
                 }
                 None => {}
             }
@@ -627,7 +627,7 @@ impl Shell {
     }
 
     /// Gives up all that is under way, but for reading commands.
-    pub(super) fn to_prompt(&mut self, sys: &mut Sys<'_, '_>) {
+    pub(super) fn prompt_again(&mut self, sys: &mut Sys<'_, '_>) {
         while let Some(frame) = self.frames.pop() {
             if let Frame::Input(_) = frame {
                 return self.frames.push(Frame::Input(super::input::Input::default()));

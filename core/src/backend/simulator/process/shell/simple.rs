@@ -58,7 +58,7 @@ impl Shell {
             return None;
         }
         if name == "exec" {
-            return self.exec(sys, &args, &assigned, fds);
+            return self.exec(sys, &args, &assigned, &fds);
         }
         if let Some(builtin) = builtins::find(name) {
             if special {
@@ -85,7 +85,7 @@ impl Shell {
             }
             return None;
         }
-        self.program(sys, args, &assigned, fds)
+        self.program(sys, args, &assigned, &fds)
     }
 
     fn undo_later(&mut self, fds: Vec<usize>, assigned: &[(String, String)]) {
@@ -145,7 +145,7 @@ impl Shell {
         sys: &mut Sys<'_, '_>,
         args: Vec<String>,
         assigned: &[(String, String)],
-        fds: Vec<usize>,
+        fds: &[usize],
     ) -> Option<Step> {
         let path =
             assigned.iter().rfind(|(name, _)| name == "PATH").map(|(_, value)| value.clone());
@@ -161,7 +161,7 @@ impl Shell {
                 };
                 self.complain(sys, &format!("{}: {text}", args[0]));
                 self.status = status;
-                self.restore(sys, &fds);
+                self.restore(sys, fds);
                 return None;
             }
         };
@@ -182,11 +182,11 @@ impl Shell {
                         process.ignored &= !0x4002 & !4;
                     }
                 }
-                self.restore(sys, &fds);
+                self.restore(sys, fds);
                 self.frames.push(Frame::Wait { pids: Vec::from([pid]), last: 0 });
             }
             Err(_) => {
-                self.restore(sys, &fds);
+                self.restore(sys, fds);
                 self.no_fork(sys);
             }
         }
@@ -199,7 +199,7 @@ impl Shell {
         sys: &mut Sys<'_, '_>,
         args: &[String],
         assigned: &[(String, String)],
-        fds: Vec<usize>,
+        fds: &[usize],
     ) -> Option<Step> {
         let args = if args.get(1).is_some_and(|arg| arg == "--") { &args[1..] } else { args };
         if args.len() < 2 {
