@@ -120,9 +120,8 @@ fn extract(world: &mut World, job: &Job, body: &[u8], dialect: Dialect) -> Resul
     mounts.set_read_only(read_only);
     let now = i64::try_from(world.now.as_secs()).unwrap_or(i64::MAX);
     let mut view = View::new(&mut world.store, &mounts, now);
-    let (place, node) = match view.locate("/", &path, true) {
-        Ok((place, Some(node))) => (place, node),
-        _ => return Err(missed(job, &path)),
+    let Ok((place, Some(node))) = view.locate("/", &path, true) else {
+        return Err(missed(job, &path));
     };
     if !node.is_directory() {
         return Err(invalid("extraction point is not a directory"));

@@ -229,7 +229,6 @@ impl Simulator {
             }
             Some(Task::Logs(_)) => self.read_on(cx, id),
             Some(Task::Events(_)) => self.tell(cx, id),
-            Some(Task::Stats(_)) => {}
             Some(Task::Script(_)) => self.tell_script(cx, id),
             _ => {}
         }
@@ -255,10 +254,9 @@ impl Simulator {
     /// A job's time has come.
     pub(super) fn timer(&mut self, cx: &mut Cx<'_>, id: JobId) -> Result<(), Failure> {
         match self.tasks.get(&id) {
-            Some(Task::Events(_)) => self.finish(cx, id),
+            Some(Task::Events(_) | Task::Logs(_)) => self.finish(cx, id),
             Some(Task::Stats(_)) => self.sample(cx, id)?,
             Some(Task::Script(_)) => self.tell_script(cx, id),
-            Some(Task::Logs(_)) => self.finish(cx, id),
             _ => {}
         }
         Ok(())
@@ -341,11 +339,10 @@ impl Simulator {
 
     /// Gives a container's processes their turn; whether they want another one.
     fn advance(&mut self, cx: &mut Cx<'_>, serial: Serial) -> bool {
+        for id in self.watchers_of(serial) {
+            self.feed(cx, id);
+        }
         for _ in 0..ROUNDS {
-            let mut fed = false;
-            for id in self.watchers_of(serial) {
-                fed |= self.feed(cx, id);
-            }
             let Some(world) = &mut self.world else { return false };
             let more = world.step(serial);
             let moved = self.pump(cx, serial);
@@ -359,7 +356,10 @@ impl Simulator {
                 world.reap(serial);
                 return false;
             }
-            // What was fed may have made room for more.
+            let mut fed = false;
+            for id in self.watchers_of(serial) {
+                fed |= self.feed(cx, id);
+            }
             if !more && !moved && !fed {
                 return false;
             }

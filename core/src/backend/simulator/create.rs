@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
@@ -247,7 +247,6 @@ fn check(
 pub(super) fn check_restart_policy(host: &HostConfig, dialect: Dialect) -> Result<(), Failure> {
     let policy = &host.restart_policy;
     match &*policy.name {
-        "" | "no" => {}
         "always" | "unless-stopped" if policy.maximum_retry_count == 0 => {}
         "always" | "unless-stopped" => {
             return Err(invalid(if dialect.is_legacy() {
@@ -261,7 +260,7 @@ pub(super) fn check_restart_policy(host: &HostConfig, dialect: Dialect) -> Resul
         "on-failure" if policy.maximum_retry_count < 0 => {
             return Err(invalid("maximum retry count cannot be negative"));
         }
-        "on-failure" => {}
+        "" | "no" | "on-failure" => {}
         other => {
             return Err(invalid(if dialect.is_legacy() {
                 format!("invalid restart policy '{other}'")
@@ -289,7 +288,7 @@ fn make_endpoints(host: &HostConfig, mut asked: BTreeMap<String, Asked>) -> Vec<
     let boxed = |asked: Asked| (asked != Asked::default()).then(|| Box::new(clean(asked)));
     let mut endpoints = Vec::from([Endpoint::new(network.into(), own.and_then(boxed))]);
     for (name, asked) in asked {
-        endpoints.push(Endpoint::new(name.to_string().into(), boxed(asked)));
+        endpoints.push(Endpoint::new(name.into(), boxed(asked)));
     }
     endpoints
 }

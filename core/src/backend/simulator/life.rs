@@ -274,7 +274,7 @@ impl World {
         match name.split_once('/') {
             None => {
                 self.find(wanted, dialect)?;
-                Err(conflict(format!("Conflict, cannot remove the default name of the container")))
+                Err(conflict("Conflict, cannot remove the default name of the container"))
             }
             Some((parent, _)) if self.containers.named(parent).is_none() => {
                 Err(system(format!("Cannot get parent /{parent} for name /{name}")))

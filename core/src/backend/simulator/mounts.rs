@@ -1,5 +1,6 @@
 //! What is mounted into a container: named and anonymous volumes, folders of the host, tmpfs.
 
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
@@ -241,12 +242,12 @@ impl World {
         name: &str,
         destination: &str,
         image: &Image,
-        labels: Option<alloc::collections::BTreeMap<String, String>>,
+        labels: Option<BTreeMap<String, String>>,
     ) -> Result<MountPoint, Failure> {
         let new = NewVolume { name: name.into(), labels, ..NewVolume::default() };
         let name = self.create_volume(new)?;
         let tree = self.volumes.find(&name)?.tree;
-        let is_empty = |node: &Node| node.entries().is_some_and(|entries| entries.is_empty());
+        let is_empty = |node: &Node| node.entries().is_some_and(BTreeMap::is_empty);
         if let Some(content) = image.tree.get(&names(destination))
             && content.is_directory()
             && !is_empty(content)

@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
@@ -272,7 +272,7 @@ impl World {
         let endpoint = container.endpoints.remove(place);
         if let Some(joined) = endpoint.joined {
             self.networks.leave(&network, serial, joined.address);
-            self.emit_attachment("disconnect", &network, &id.to_string());
+            self.emit_attachment("disconnect", &network, &id);
         }
         self.touch();
         Ok(())

@@ -1,5 +1,6 @@
 //! The networks of the engine: their subnets, the addresses they give out, and the host's ports.
 
+use alloc::collections::btree_map::Entry;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -301,8 +302,8 @@ impl Networks {
         for _ in EPHEMERAL..60999 {
             let port = self.next_port;
             self.next_port = if port >= 60998 { EPHEMERAL } else { port + 1 };
-            if !self.ports.contains_key(&(protocol, port)) {
-                self.ports.insert((protocol, port), owner);
+            if let Entry::Vacant(free) = self.ports.entry((protocol, port)) {
+                free.insert(owner);
                 return Some(port);
             }
         }

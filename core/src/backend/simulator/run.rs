@@ -43,6 +43,8 @@ pub(super) struct Run {
 const FUEL: u32 = 5_000;
 /// The first pause of a restart policy; the next ones are twice as long each, up to a minute.
 const PAUSE: Duration = Duration::from_millis(100);
+/// Who sleeps this long, as `sleep infinity` does, needs no timer; a clock of the host may not even have one so late.
+const NEVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 /// Who ran this long has come up well.
 const WELL: Duration = Duration::from_secs(10);
 
@@ -181,6 +183,7 @@ impl World {
         let more = match progress {
             Progress::Runnable => true,
             Progress::Idle(next) => {
+                let next = next.filter(|at| *at - self.instant < NEVER);
                 run.step_due = next.map(|at| self.agenda.add(at, Due::Advance(serial)));
                 false
             }

@@ -151,9 +151,10 @@ fn more_stdin_than_fits_arrives_whole() {
     let attached = scene.start("POST", "/v1.41/containers/c1/attach?stream=1&stdin=1&stdout=1", "");
     scene.ask("POST", "/v1.41/containers/c1/start", Value::Null).unwrap();
     for _ in 0..5 {
-        while !scene.engine.wants_stdin(attached) {
+        for _ in 0..100 {
             scene.pass(1);
         }
+        assert!(scene.engine.wants_stdin(attached), "all was read");
         scene.engine.stdin(scene.now, attached, &[b'x'; 100_000]);
     }
     scene.engine.stdin_end(scene.now, attached);
