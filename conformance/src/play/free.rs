@@ -42,6 +42,18 @@ const LOAD: &str = "what the machine happens to do";
 
 /// The list.
 pub const PLACES: &[Place] = &[
+    place("*", "DockerVersion", How::Value, "the engine's own version"),
+    place(
+        "*",
+        "Config.NetworkDisabled",
+        How::Whole,
+        "an engine without a default network says so, as the recorded one",
+    ),
+    place("*", "ResolvConfPath", How::Value, FILE),
+    place("*", "HostnamePath", How::Value, FILE),
+    place("*", "HostsPath", How::Value, FILE),
+    place("*", "*Mountpoint", How::Value, FILE),
+    place("*", "Mounts.Source", How::Value, FILE),
     place("* /info", "*", How::Value, MACHINE),
     place("* /info", "Labels", How::Whole, MACHINE),
     place("* /info", "DriverStatus", How::Whole, MACHINE),

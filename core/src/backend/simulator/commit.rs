@@ -240,7 +240,7 @@ mod tests {
         }
         assert_eq!(config.env.as_deref(), Some(&["C=d e".into(), "A=c".into()][..]));
         assert_eq!(config.cmd.as_deref(), Some(&["echo".into(), "hi".into()][..]));
-        assert_eq!(config.entrypoint.as_ref().map(|words| words.len()), Some(3));
+        assert_eq!(config.entrypoint.as_ref().map(alloc::vec::Vec::len), Some(3));
         assert_eq!((&*config.working_dir, &*config.user), ("/a/b", "1:1"));
         assert_eq!(config.exposed_ports.map(|ports| ports.len()), Some(2));
         let refused = apply("RUN x", &mut Config::default()).unwrap_err().message;

@@ -170,7 +170,7 @@ impl Simulator {
                 lines.push_back(error_line(&words));
             }
             (Some(_), Some(registry)) => {
-                lines.push_back(error_line(&unreachable(registry).message))
+                lines.push_back(error_line(&unreachable(registry).message));
             }
             (Some(image), None) => {
                 for layer in &image.layers {

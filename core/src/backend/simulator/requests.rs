@@ -106,7 +106,7 @@ impl Simulator {
             "container_prune" | "image_prune" | "network_prune" | "volume_prune"
             | "build_prune" => Some(prune::answer(world, job, dialect)?),
             "plugins" => Some("[]\n".into()),
-            "auth" => return Err(self.log_in(body, dialect)),
+            "auth" => return Err(Self::log_in(body, dialect)),
             "swarm_leave" => {
                 return Err(Failure::new(
                     FailureKind::Unavailable,
@@ -152,7 +152,7 @@ impl Simulator {
     }
 
     /// `POST /auth`: there is no registry to log in to, but Docker's own takes everybody.
-    fn log_in(&self, body: &[u8], dialect: super::versions::Dialect) -> Failure {
+    fn log_in(body: &[u8], dialect: super::versions::Dialect) -> Failure {
         let document = match body::parse(body, dialect) {
             Ok(document) => document,
             Err(failure) => return failure,

@@ -83,6 +83,7 @@ impl Scene {
         Said { out: String::from_utf8_lossy(&out).into_owned(), status }
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "scenes write documents where they ask")]
     fn ask(&mut self, method: &str, target: &str, body: Value) -> Result<Value, String> {
         let body = if body.is_null() { String::new() } else { body.to_string() };
         let id = self.start(method, target, &body);
@@ -197,7 +198,7 @@ fn a_restart_policy_starts_again_and_pauses_longer_each_time() {
         json!({"Image": "busybox", "Cmd": ["false"], "HostConfig": {"RestartPolicy": policy}});
     scene.create("c1", body);
     scene.ask("POST", "/v1.41/containers/c1/start", Value::Null).unwrap();
-    let mut state = |scene: &mut Scene| {
+    let state = |scene: &mut Scene| {
         let c1 = scene.ask("GET", "/v1.41/containers/c1/json", Value::Null).unwrap();
         (c1["State"]["Status"].as_str().unwrap().to_string(), c1["RestartCount"].as_u64().unwrap())
     };
