@@ -29,10 +29,13 @@ fn simulator(seed: Option<u64>) -> Memory {
     let (name, backend) = Registry::standard().make("simulator --api-version 1.41").unwrap();
     let mut engine = Engine::new(seed.unwrap_or(1));
     engine.push(name, backend);
-    let mut target = Memory::new(engine, Config::default(), seed);
-    ask(&mut target, "DELETE /images/busybox", &[]);
-    for (image, tar) in images() {
-        ask(&mut target, &format!("POST /images/create?fromSrc=-&repo={image}"), tar);
+    let mut config = Config::default();
+    // Some time of which times before are long ago.
+    config.epoch = Duration::from_secs(1_790_000_000);
+    let mut target = Memory::new(engine, config, seed);
+    ask(&mut target, u32::MAX, "DELETE /images/busybox", &[]);
+    for (conn, (image, tar)) in (u32::MAX - 9..).zip(images()) {
+        ask(&mut target, conn, &format!("POST /images/create?fromSrc=-&repo={image}"), tar);
     }
     target
 }
@@ -59,10 +62,10 @@ fn images() -> &'static [(&'static str, Vec<u8>)] {
 }
 
 /// What the sessions' containers run: a file that is a program, by its name.
-const APPLETS: [&str; 30] = [
+const APPLETS: [&str; 33] = [
     "busybox", "sh", "cat", "echo", "sleep", "true", "false", "head", "tail", "wc", "yes", "touch",
     "tty", "hostname", "pwd", "id", "ls", "env", "date", "kill", "ps", "top", "stty", "mkdir",
-    "rm", "cp", "mv", "grep", "sed", "seq",
+    "rm", "cp", "mv", "grep", "sed", "seq", "rmdir", "ln", "dd",
 ];
 
 fn tar(folders: &[&str], files: &[(&str, &[u8])]) -> Vec<u8> {
@@ -80,8 +83,7 @@ fn tar(folders: &[&str], files: &[(&str, &[u8])]) -> Vec<u8> {
 }
 
 /// One request, on a connection that no session has.
-fn ask(target: &mut Memory, line: &str, body: &[u8]) {
-    let conn = u32::MAX;
+fn ask(target: &mut Memory, conn: u32, line: &str, body: &[u8]) {
     let head = format!(
         "{line} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
         body.len()

@@ -37,6 +37,7 @@ pub(super) struct HostConfig {
     pub(super) group_add: Texts,
     pub(super) ipc_mode: String,
     pub(super) cgroup: String,
+    #[serde(serialize_with = "null_if_none")]
     pub(super) links: Texts,
     pub(super) oom_score_adj: i64,
     pub(super) pid_mode: String,
@@ -183,6 +184,11 @@ const MASKED: [&str; 10] = [
 ];
 const READ_ONLY: [&str; 5] =
     ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+
+/// An engine makes the list anew from the links that there are.
+fn null_if_none<S: serde::Serializer>(texts: &Texts, serializer: S) -> Result<S::Ok, S::Error> {
+    texts.as_ref().filter(|texts| !texts.is_empty()).serialize(serializer)
+}
 
 impl HostConfig {
     /// Fills in the engine's defaults.
