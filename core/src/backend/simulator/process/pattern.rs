@@ -131,6 +131,8 @@ impl Pattern {
 
 /// Adds the states behind stars, which match nothing too; keeps the states in order, once each.
 fn close(tokens: &[Token], states: &mut Vec<usize>) {
+    // One that a star and the token before it lead to is there twice.
+    states.dedup();
     let mut at = 0;
     while let Some(state) = states.get(at).copied() {
         if tokens.get(state) == Some(&Token::Star) && states.get(at + 1) != Some(&(state + 1)) {
@@ -138,7 +140,6 @@ fn close(tokens: &[Token], states: &mut Vec<usize>) {
         }
         at += 1;
     }
-    states.dedup();
 }
 
 impl Token {
