@@ -124,7 +124,11 @@ class Engine:
 
 def plain(text, folder):
     """Without what is this machine's and nobody's business; lengths stay, so that framing stays true."""
-    for ours, usual in ((os.uname().release, "6.1.0-amd64"), (f"{folder}/exec", "/var/run/docker/recordings")):
+    for ours, usual in (
+        (os.uname().release, "6.1.0-amd64"),
+        (f"{folder}/exec", "/var/run/docker/recordings"),
+        (f"{folder}/work", "/srv/compose-project-files"),
+    ):
         text = text.replace(ours, usual.ljust(len(ours), "0")[:len(ours)])
     return text
 
