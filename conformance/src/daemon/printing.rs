@@ -65,6 +65,8 @@ pub fn chain(binary: &Path) {
     assert!(body.contains("\"/web\""), "{body}");
     client.send(CREATE);
     let (head, body) = client.answer();
+    assert!(head.starts_with("HTTP/1.1 409 ") && body.contains("already in use"), "{head}{body}");
+    let (head, body) = client.get("/containers/web/attach/ws");
     assert!(head.starts_with("HTTP/1.1 501 ") && body.contains("debug, simulator"), "{head}{body}");
     assert!(client.get("/nowhere").0.starts_with("HTTP/1.1 404 "));
     drop(client);

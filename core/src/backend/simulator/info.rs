@@ -256,7 +256,7 @@ impl<'a> Info<'a> {
             bridge_nf_ip6tables: dialect.until(50, dialect.is_legacy()),
             debug: false,
             n_fd: 24,
-            oom_kill_disable: false,
+            oom_kill_disable: dialect.is_legacy(),
             n_goroutines: 40,
             system_time: Rfc3339(now),
             logging_driver: "json-file",
