@@ -5,9 +5,11 @@
 //! cargo run --release -p libswarm-smol --example fixed_smol -- 127.0.0.1:4243
 //! ```
 
+use std::hint;
 use std::io::{self, Read, Write};
 use std::mem::MaybeUninit;
 use std::net::{TcpListener, TcpStream};
+use std::time::Duration;
 
 use rustix::event::epoll::EventFlags;
 
@@ -15,7 +17,7 @@ use rustix::event::epoll::EventFlags;
 #[allow(dead_code, reason = "the driver uses more of it")]
 mod epoll;
 
-use epoll::{BATCH, Epoll, Events};
+use epoll::{BATCH, Epoll, Events, LOOKS, PAUSE};
 
 /// As long as swarmd's own answer to `GET /_ping`.
 const REPLY: &[u8] = b"HTTP/1.1 200 OK\r\n\
@@ -46,8 +48,15 @@ fn serve(listener: &TcpListener) -> io::Result<()> {
     let mut streams: Vec<Option<TcpStream>> = Vec::new();
     let mut buffer = vec![0; 64 * 1024];
     let mut room: Events = [const { MaybeUninit::uninit() }; BATCH];
+    let mut looks = 0;
     loop {
-        let events = epoll.take(&mut room, None)?;
+        let events = epoll.take(&mut room, (looks > 0).then_some(Duration::ZERO))?;
+        if events.len() > 1 {
+            looks = LOOKS;
+        } else if events.is_empty() && looks > 0 {
+            looks -= 1;
+            (0..PAUSE).for_each(|_| hint::spin_loop());
+        }
         for event in events.iter() {
             match event.data.u64() {
                 LISTENER => {

@@ -19,7 +19,7 @@ use libswarm_host::{
 use log::Level;
 use rustix::event::epoll::EventFlags;
 
-use crate::epoll::{BATCH, Epoll, Events, yield_now};
+use crate::epoll::{BATCH, Epoll, Events, LOOKS, PAUSE, yield_now};
 use crate::socket::{Room, Socket, Written};
 
 /// What a thread that waited in the driver's place has to say.
@@ -76,10 +76,6 @@ const ROUNDS: u32 = 64;
 /// So much is done for the node before what has happened meanwhile gets its turn: a job that always has more to say must not
 /// keep the loop.
 const ACTIONS: u32 = 256;
-/// When several clients asked at once, their next requests are looked for so many times, so many pauses of the processor
-/// apart (some 30 µs in all), before the thread sleeps: to wake it up costs whoever sends more than that, 5 % of their requests.
-const LOOKS: u32 = 8;
-const PAUSE: u32 = 200;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 const WATCH: EventFlags = EventFlags::IN.union(EventFlags::RDHUP).union(EventFlags::ET);
