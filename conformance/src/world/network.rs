@@ -366,8 +366,8 @@ impl Network {
                     self.say(|| format!("{conn} < closed: {why}"));
                     self.arrives(conn, Happens::Closed(conn, Why(why)), false);
                     self.ends.remove(&conn);
-                    let fed = |end: &&mut End| end.splice.as_ref().is_some_and(|s| s.to == conn);
-                    if let Some((&from, _)) = self.ends.iter_mut().find(|(_, end)| fed(&end)) {
+                    let fed = |end: &End| end.splice.as_ref().is_some_and(|s| s.to == conn);
+                    if let Some((&from, _)) = self.ends.iter_mut().find(|(_, end)| fed(end)) {
                         self.end_splice(from, false);
                     }
                 }
