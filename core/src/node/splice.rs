@@ -41,7 +41,9 @@ impl Conn {
     pub(super) fn splices_up(&self) -> Option<Limit> {
         let link = self.link.as_deref()?;
         let reads = self.may_read() && self.has_read_all();
-        if !reads || link.cannot_splice || !link.takes_more() || self.ending != Ending::No {
+        // Until there is somebody to pass it to, a read tells of a client that goes.
+        let possible = link.connected && link.takes_more() && !link.cannot_splice;
+        if !reads || !possible || self.ending != Ending::No {
             return None;
         }
         limit(self.http.incoming(), link.http.outgoing())
