@@ -285,20 +285,12 @@ fn make_endpoints(host: &HostConfig, mut asked: BTreeMap<String, Asked>) -> Vec<
         return Vec::new();
     }
     let own = asked.remove(network).or_else(|| asked.remove("default"));
-    let boxed = |asked: Asked| (asked != Asked::default()).then(|| Box::new(clean(asked)));
+    let boxed = |asked: Asked| (asked != Asked::default()).then(|| Box::new(asked));
     let mut endpoints = Vec::from([Endpoint::new(network.into(), own.and_then(boxed))]);
     for (name, asked) in asked {
         endpoints.push(Endpoint::new(name.into(), boxed(asked)));
     }
     endpoints
-}
-
-/// Without what says nothing.
-fn clean(mut asked: Asked) -> Asked {
-    if asked.ipam_config.as_ref().is_some_and(|config| *config == Default::default()) {
-        asked.ipam_config = None;
-    }
-    asked
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 //! Registries: `pull` and `push`, with the progress that people watch. Every image can be pulled, but from registries on this
-//! machine, where nobody answers.
+//! machine, where nobody answers; offline none can.
 
 use alloc::collections::VecDeque;
 use alloc::format;
@@ -16,8 +16,9 @@ use super::failures::{invalid, system};
 use super::images::Image;
 use super::reference::Reference;
 use super::versions::Dialect;
+use super::world::World;
 use crate::id::JobId;
-use crate::job::{Cx, Failure, Job, Status, Stdio};
+use crate::job::{Body, Cx, Failure, Job, Status, Stdio};
 
 /// Lines that a client is told, each after a pause.
 pub(super) struct Script {
@@ -35,6 +36,26 @@ pub(super) fn unreachable(registry: &str) -> Failure {
         "Get \"http://{registry}/v2/\": dial tcp {registry}: connect: connection refused"
     ))
 }
+
+/// What dockerd says where no name can be looked up. Docker's own registry has another name on the wire.
+pub(super) fn unknown_host(registry: &str) -> Failure {
+    let host = match registry {
+        "docker.io" | "index.docker.io" => "registry-1.docker.io",
+        other => other,
+    };
+    lookup_failed(host, &format!("https://{host}/v2/"))
+}
+
+/// What dockerd says when the name in a URL cannot be looked up.
+pub(super) fn lookup_failed(host: &str, url: &str) -> Failure {
+    system(format!("Get \"{url}\": dial tcp: lookup {host} on {RESOLVER}: no such host"))
+}
+
+/// Bytes of the manifest of an image with one layer.
+const MANIFEST_SIZE: u64 = 528;
+
+/// Where the simulated host looks names up.
+const RESOLVER: &str = "10.0.2.3:53";
 
 /// Whether a registry is on this machine, where the engine would find nobody.
 fn is_here(registry: &str) -> bool {
@@ -80,6 +101,33 @@ fn human(bytes: u64) -> String {
     format!("{text}{}", ["B", "kB", "MB", "GB", "TB"][unit])
 }
 
+impl World {
+    /// Why the registry of an image cannot be reached, if it cannot.
+    pub(super) fn no_registry(&self, reference: &Reference) -> Option<Failure> {
+        match reference.registry() {
+            Some(registry) if is_here(registry) => Some(unreachable(registry)),
+            registry => self.offline.then(|| unknown_host(registry.unwrap_or("docker.io"))),
+        }
+    }
+
+    /// `GET /distribution/{name}/json`: what the registry has of an image.
+    pub(super) fn distribution(&self, wanted: &str) -> Result<Body, Failure> {
+        let reference = Reference::parse(wanted).map_err(invalid)?;
+        if let Some(failure) = self.no_registry(&reference) {
+            return Err(failure);
+        }
+        let tag = reference.tag.as_deref().unwrap_or("latest");
+        let (_, digest) = catalogue::image(&reference.name, tag);
+        super::json(&json!({
+            "Descriptor": {
+                "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
+                "digest": reference.digest.unwrap_or(digest), "size": MANIFEST_SIZE,
+            },
+            "Platforms": [{"architecture": "amd64", "os": "linux"}],
+        }))
+    }
+}
+
 impl Simulator {
     pub(super) fn pull(
         &mut self,
@@ -99,8 +147,9 @@ impl Simulator {
             }
             reference.tag = Some(tag.to_string());
         }
-        if let Some(registry) = reference.registry().filter(|registry| is_here(registry)) {
-            return Err(unreachable(registry));
+        let world = self.world.as_ref().expect("made with the first job");
+        if let Some(failure) = world.no_registry(&reference) {
+            return Err(failure);
         }
         let tag = reference.tag.clone().unwrap_or_else(|| "latest".to_string());
         let (image, digest) = catalogue::image(&reference.name, &tag);
@@ -163,15 +212,13 @@ impl Simulator {
         )]);
         let world = self.world.as_ref().expect("made with the first job");
         let image = world.images.find(&reference.tagged());
-        match (image, reference.registry().filter(|registry| is_here(registry))) {
+        match (image, world.no_registry(&reference)) {
             (None, _) => {
                 let words =
                     format!("An image does not exist locally with the tag: {}", reference.name);
                 lines.push_back(error_line(&words));
             }
-            (Some(_), Some(registry)) => {
-                lines.push_back(error_line(&unreachable(registry).message));
-            }
+            (Some(_), Some(failure)) => lines.push_back(error_line(&failure.message)),
             (Some(image), None) => {
                 for layer in &image.layers {
                     let (id, size) = (layer.digest[7..19].to_string(), layer.size);
@@ -187,10 +234,9 @@ impl Simulator {
                 let tag = reference.tag.as_deref().unwrap_or("latest");
                 let digest =
                     format!("sha256:{}", catalogue::digits(&format!("manifest {}", image.id)));
-                let size = 528;
-                let status = format!("{tag}: digest: {digest} size: {size}");
+                let status = format!("{tag}: digest: {digest} size: {MANIFEST_SIZE}");
                 lines.push_back(line(&json!({"status": status})));
-                let aux = json!({"Tag": tag, "Digest": digest, "Size": size});
+                let aux = json!({"Tag": tag, "Digest": digest, "Size": MANIFEST_SIZE});
                 lines.push_back(line(&json!({"progressDetail": {}, "aux": aux})));
                 let (id, name) = (Arc::clone(&image.id), reference.tagged());
                 let world = self.world.as_mut().expect("made with the first job");
