@@ -130,7 +130,7 @@ impl<'a> ImageSummary<'a> {
 }
 
 /// Whether a name matches a pattern with `*` and `?`.
-fn glob(pattern: &[u8], text: &[u8]) -> bool {
+pub(super) fn glob(pattern: &[u8], text: &[u8]) -> bool {
     let (mut p, mut t, mut star) = (0, 0, None);
     while t < text.len() {
         match pattern.get(p) {

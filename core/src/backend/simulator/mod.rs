@@ -7,6 +7,8 @@
 mod absent;
 mod archive;
 mod body;
+mod build;
+mod builds;
 mod bus;
 mod catalogue;
 mod clients;
@@ -23,6 +25,7 @@ mod exec;
 mod failures;
 pub mod files;
 mod filters;
+mod gzip;
 mod health;
 mod host_config;
 mod image_api;

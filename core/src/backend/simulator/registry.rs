@@ -22,9 +22,9 @@ use crate::job::{Body, Cx, Failure, Job, Status, Stdio};
 
 /// Lines that a client is told, each after a pause.
 pub(super) struct Script {
-    lines: VecDeque<Vec<u8>>,
-    /// What happens with the last line.
-    then: Option<(String, Arc<Image>, String)>,
+    pub(super) lines: VecDeque<Vec<u8>>,
+    /// What happens with the last line: an image comes under a name, with a digest.
+    pub(super) then: Option<(String, Arc<Image>, String)>,
 }
 
 /// Between two lines of progress.
@@ -56,6 +56,22 @@ const MANIFEST_SIZE: u64 = 528;
 
 /// Where the simulated host looks names up.
 const RESOLVER: &str = "10.0.2.3:53";
+
+/// What dockerd says of a URL that it cannot get: there is nobody at an address, and nothing knows a name.
+pub(super) fn download(url: &str) -> Failure {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
+    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let (name, port) = host.split_once(':').unwrap_or((host, ""));
+    if name.parse::<core::net::Ipv4Addr>().is_err() && name != "localhost" {
+        return lookup_failed(name, url);
+    }
+    let port = match (port, scheme) {
+        ("", "https") => "443",
+        ("", _) => "80",
+        (port, _) => port,
+    };
+    system(format!("Get \"{url}\": dial tcp {name}:{port}: connect: connection refused"))
+}
 
 /// Whether a registry is on this machine, where the engine would find nobody.
 fn is_here(registry: &str) -> bool {
@@ -110,6 +126,71 @@ impl World {
         }
     }
 
+    /// The story of a pull: what its client is told, and what it brings.
+    pub(super) fn pull_script(&self, reference: Reference) -> Result<Script, Failure> {
+        if let Some(failure) = self.no_registry(&reference) {
+            return Err(failure);
+        }
+        let tag = reference.tag.clone().unwrap_or_else(|| "latest".to_string());
+        let (image, digest) = catalogue::image(&reference.name, &tag);
+        let digest = reference.digest.clone().unwrap_or(digest);
+        let image = Arc::new(image);
+        let known = self.images.get(&image.id).is_some();
+        let short = |layer: &super::images::Layer| layer.digest[7..19].to_string();
+        let repository = reference.full_name();
+        let repository = repository.strip_prefix("docker.io/").unwrap_or(&repository);
+        let what = match &reference.digest {
+            Some(digest) => digest.clone(),
+            None => tag,
+        };
+        let mut lines = VecDeque::from([line(
+            &json!({"status": format!("Pulling from {repository}"), "id": what}),
+        )]);
+        if !known {
+            for layer in &image.layers {
+                let (id, size) = (short(layer), layer.size);
+                let plain =
+                    |status: &str| line(&json!({"status": status, "progressDetail": {}, "id": id}));
+                lines.push_back(plain("Pulling fs layer"));
+                for part in [1, 2, 3] {
+                    lines.push_back(line(&progress("Downloading", &id, size * part / 3, size)));
+                }
+                lines.push_back(plain("Verifying Checksum"));
+                lines.push_back(plain("Download complete"));
+                for part in [1, 2] {
+                    lines.push_back(line(&progress("Extracting", &id, size * part / 2, size)));
+                }
+                lines.push_back(plain("Pull complete"));
+            }
+        }
+        lines.push_back(line(&json!({"status": format!("Digest: {digest}")})));
+        let name = match &reference.digest {
+            Some(digest) => format!("{}@{digest}", reference.name),
+            None => reference.tagged(),
+        };
+        let status = match known {
+            true => format!("Status: Image is up to date for {name}"),
+            false => format!("Status: Downloaded newer image for {name}"),
+        };
+        lines.push_back(line(&json!({"status": status})));
+        Ok(Script { lines, then: Some((name, image, digest)) })
+    }
+
+    /// What a pull brings is there now.
+    pub(super) fn end_script(&mut self, (name, image, digest): (String, Arc<Image>, String)) {
+        let (now, image_id) = (self.now, Arc::clone(&image.id));
+        self.images.insert(Image::clone(&image));
+        let repository = match name.split_once('@') {
+            Some((repository, _)) => repository.to_string(),
+            None => {
+                self.images.tag(&name, &image_id, now);
+                name.rsplit_once(':').map_or(name.as_str(), |(name, _)| name).to_string()
+            }
+        };
+        self.images.add_digest(&repository, &digest, &image_id);
+        self.emit("image", "pull", &name, &[("name", &repository)]);
+    }
+
     /// `GET /distribution/{name}/json`: what the registry has of an image.
     pub(super) fn distribution(&self, wanted: &str) -> Result<Body, Failure> {
         let reference = Reference::parse(wanted).map_err(invalid)?;
@@ -148,54 +229,9 @@ impl Simulator {
             reference.tag = Some(tag.to_string());
         }
         let world = self.world.as_ref().expect("made with the first job");
-        if let Some(failure) = world.no_registry(&reference) {
-            return Err(failure);
-        }
-        let tag = reference.tag.clone().unwrap_or_else(|| "latest".to_string());
-        let (image, digest) = catalogue::image(&reference.name, &tag);
-        let digest = reference.digest.clone().unwrap_or(digest);
-        let image = Arc::new(image);
-        let known = self.world.as_ref().is_some_and(|world| world.images.get(&image.id).is_some());
-        let short = |layer: &super::images::Layer| layer.digest[7..19].to_string();
-        let repository = reference.full_name();
-        let repository = repository.strip_prefix("docker.io/").unwrap_or(&repository);
-        let what = match &reference.digest {
-            Some(digest) => digest.clone(),
-            None => tag,
-        };
-        let mut lines = VecDeque::from([line(
-            &json!({"status": format!("Pulling from {repository}"), "id": what}),
-        )]);
-        if !known {
-            for layer in &image.layers {
-                let (id, size) = (short(layer), layer.size);
-                let plain =
-                    |status: &str| line(&json!({"status": status, "progressDetail": {}, "id": id}));
-                lines.push_back(plain("Pulling fs layer"));
-                for part in [1, 2, 3] {
-                    lines.push_back(line(&progress("Downloading", &id, size * part / 3, size)));
-                }
-                lines.push_back(plain("Verifying Checksum"));
-                lines.push_back(plain("Download complete"));
-                for part in [1, 2] {
-                    lines.push_back(line(&progress("Extracting", &id, size * part / 2, size)));
-                }
-                lines.push_back(plain("Pull complete"));
-            }
-        }
-        lines.push_back(line(&json!({"status": format!("Digest: {digest}")})));
-        let name = match &reference.digest {
-            Some(digest) => format!("{}@{digest}", reference.name),
-            None => reference.tagged(),
-        };
-        let status = match known {
-            true => format!("Status: Image is up to date for {name}"),
-            false => format!("Status: Downloaded newer image for {name}"),
-        };
-        lines.push_back(line(&json!({"status": status})));
-        let then = Some((name, image, digest));
+        let script = world.pull_script(reference)?;
         cx.begin(id, Stdio::Raw);
-        self.keep(id, Task::Script(Script { lines, then }));
+        self.keep(id, Task::Script(script));
         self.tell_script(cx, id);
         Ok(())
     }
@@ -266,19 +302,9 @@ impl Simulator {
             cx.timer(id, cx.now() + PAUSE, 0);
             return;
         }
-        if let Some((name, image, digest)) = script.then.take() {
+        if let Some(then) = script.then.take() {
             let world = self.world.as_mut().expect("made with the first job");
-            let (now, image_id) = (world.now, Arc::clone(&image.id));
-            world.images.insert(Image::clone(&image));
-            let repository = match name.split_once('@') {
-                Some((repository, _)) => repository.to_string(),
-                None => {
-                    world.images.tag(&name, &image_id, now);
-                    name.rsplit_once(':').map_or(name.as_str(), |(name, _)| name).to_string()
-                }
-            };
-            world.images.add_digest(&repository, &digest, &image_id);
-            world.emit("image", "pull", &name, &[("name", &repository)]);
+            world.end_script(then);
         }
         self.forget(id);
         cx.exit(id, Status::Ok);
