@@ -7,6 +7,8 @@
 mod absent;
 mod archive;
 mod body;
+mod build;
+mod builds;
 mod bus;
 mod catalogue;
 mod clients;
@@ -23,6 +25,7 @@ mod exec;
 mod failures;
 pub mod files;
 mod filters;
+mod gzip;
 mod health;
 mod host_config;
 mod image_api;
@@ -90,6 +93,10 @@ use crate::time::Instant;
 pub struct Simulator {
     announced: ApiVersion,
     names: Vec<String>,
+    /// Without a default network, as `dockerd --bridge none`.
+    no_bridge: bool,
+    /// Without a registry that answers.
+    offline: bool,
     world: Option<World>,
     lists: Cache,
     /// The jobs that are not answered at once.
@@ -104,31 +111,50 @@ pub struct Simulator {
 
 impl Simulator {
     /// Its words, as a synopsis.
-    pub const USAGE: &str = "[--api-version VERSION] [NAME…]";
+    pub const USAGE: &str = "[--api-version VERSION] [--bridge none] [--offline] [NAME…]";
     /// What it is for.
     pub const ABOUT: &str = "a simulated Docker engine in which a container of each NAME runs";
 
-    /// Makes one from the words behind its name: the names of the containers, and the newest API version to offer
-    /// (`--api-version 1.41` or `--api-version=1.41`; [`ApiVersion::MAX`] if it is not given).
+    /// Makes one from the words behind its name: the names of the containers, and options, whose values may also stand
+    /// behind an equals sign:
+    ///
+    /// - `--api-version 1.41`: the newest API version to offer; [`ApiVersion::MAX`] if it is not given.
+    /// - `--bridge none`: no default network, as `dockerd --bridge none`. Containers that ask for no other network have none.
+    /// - `--offline`: no registry can be reached, so that only images which are there can be used. Otherwise every image
+    ///   can be pulled, but from registries on this machine.
     ///
     /// # Errors
     ///
-    /// Says what is wrong with a word: an unknown option, a version that is not served, a name that Docker would not take
-    /// or that is there twice, or more names than the simulated network has addresses (65,533).
+    /// Says what is wrong with a word: an unknown option, a version that is not served, a bridge other than `none`, a name
+    /// that Docker would not take or that is there twice, or more names than the simulated network has addresses (65,533).
     pub fn from_words(words: &[String]) -> Result<Self, String> {
         let (mut announced, mut names) = (ApiVersion::MAX, Vec::new());
+        let (mut no_bridge, mut offline) = (false, false);
         let mut seen = BTreeSet::new();
         let mut words = words.iter();
         while let Some(word) = words.next() {
-            if let Some(option) = word.strip_prefix("--api-version") {
-                let version = match option.strip_prefix('=') {
-                    Some(version) => version,
-                    None if option.is_empty() => {
-                        words.next().ok_or("--api-version needs a version, such as 1.41")?
+            let (option, inline) = match word.split_once('=') {
+                Some((option, value)) => (option, Some(value)),
+                None => (word.as_str(), None),
+            };
+            let mut value = |example: &str| {
+                let value = inline.or_else(|| words.next().map(String::as_str));
+                value.ok_or_else(|| format!("{option} needs {example}"))
+            };
+            if option == "--api-version" {
+                announced = api_version(value("a version, such as 1.41")?)?;
+            } else if option == "--bridge" {
+                no_bridge = match value("the word none: no default network")? {
+                    "none" => true,
+                    other => {
+                        return Err(format!(
+                            "{other:?} is no bridge that can be simulated: leave --bridge out for the usual one, or say \
+                             none"
+                        ));
                     }
-                    None => return Err(format!("there is no option {word:?}")),
                 };
-                announced = api_version(version)?;
+            } else if word == "--offline" {
+                offline = true;
             } else if word.starts_with('-') {
                 return Err(format!("there is no option {word:?}"));
             } else if !is_name(word) {
@@ -153,6 +179,8 @@ impl Simulator {
         Ok(Self {
             announced,
             names,
+            no_bridge,
+            offline,
             world: None,
             lists: Cache::default(),
             tasks: BTreeMap::new(),
@@ -172,6 +200,10 @@ impl Simulator {
         let names = &self.names;
         let world = self.world.get_or_insert_with(|| {
             let mut world = World::new(now, instant, cx.random());
+            if self.no_bridge {
+                world.networks.remove_bridge();
+            }
+            world.offline = self.offline;
             for name in names {
                 // The names were checked, and there are enough addresses.
                 let _ = world.create_sleeping(name);
