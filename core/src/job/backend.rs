@@ -65,7 +65,8 @@ pub trait Backend: Send {
     }
 
     /// What is to be written, and to which files, when all is over.
-    fn save(&mut self) -> Vec<(String, Vec<u8>)> {
+    fn save(&mut self, cx: &mut Cx<'_>) -> Vec<(String, Vec<u8>)> {
+        let _ = cx;
         Vec::new()
     }
 

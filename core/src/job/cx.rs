@@ -146,21 +146,26 @@ impl<'a> Cx<'a> {
         self.shared.cut_all = true;
     }
 
-    /// The HTTP status that the job's client gets, once that is settled: when the answer has begun, or the job has ended.
-    /// `None` also for a job that has been passed on to another backend.
+    /// Whether the job, which is or was one of this backend's, has not been removed yet.
     #[must_use]
-    pub fn http_status(&self, job: JobId) -> Option<u16> {
+    pub fn knows(&self, job: JobId) -> bool {
+        self.shared.jobs.get(job.0).is_some()
+    }
+
+    /// The HTTP status that the client of this job (`asked`) gets, once that is settled: when the answer has begun, or the
+    /// job has ended. `None` also for a job that has been passed on to another backend.
+    #[must_use]
+    pub fn http_status(&self, job: JobId, asked: &Job) -> Option<u16> {
         let entry = self.shared.jobs.get(job.0).filter(|entry| entry.is_of(self.backend))?;
+        let nobody = Status::NotHandled { asked: String::new() };
         let status = match &entry.status {
-            None if entry.passed && !self.shared.has_next(job) => {
-                &Status::NotHandled { asked: String::new() }
-            }
+            None if entry.passed && !self.shared.has_next(job) => &nobody,
             None if entry.begun.is_some() && !entry.passed => &Status::Ok,
             None => return None,
             Some(_) if entry.begun.is_some() => &Status::Ok,
             Some(status) => status,
         };
-        Some(reply::status_of(entry.job.as_ref()?, status, entry.begun.is_some()))
+        Some(reply::status_of(asked, status, entry.begun.is_some()))
     }
 
     /// Whether the chain goes on behind this backend.

@@ -126,7 +126,9 @@ impl Engine {
 
     /// The files that the backends want written, by name, when all is over: each is asked once ([`Backend::save`]).
     pub fn save(&mut self) -> Vec<(String, Vec<u8>)> {
-        self.backends.iter_mut().flat_map(|backend| backend.save()).collect()
+        let backends = self.backends.iter_mut().enumerate();
+        let shared = &mut self.shared;
+        backends.flat_map(|(nth, backend)| backend.save(&mut Cx::new(shared, nth))).collect()
     }
 
     /// Whether the engine is to look dead to whoever connects now ([`Cx::go_down`]).

@@ -88,7 +88,7 @@ pub(super) struct Pool {
     #[serde(rename = "Gateway", skip_serializing_if = "String::is_empty")]
     pub(super) gateway: String,
     #[serde(rename = "AuxiliaryAddresses", skip_serializing_if = "BTreeMap::is_empty")]
-    auxiliary: BTreeMap<String, String>,
+    pub(super) auxiliary: BTreeMap<String, String>,
 }
 
 /// The addresses of a network.
@@ -151,14 +151,14 @@ impl Network {
 pub(super) struct NewNetwork {
     pub(super) name: String,
     pub(super) driver: String,
-    internal: bool,
-    attachable: bool,
+    pub(super) internal: bool,
+    pub(super) attachable: bool,
     #[serde(rename = "EnableIPv6")]
-    enable_ipv6: bool,
+    pub(super) enable_ipv6: bool,
     #[serde(rename = "IPAM")]
-    ipam: Option<Ipam>,
-    options: BTreeMap<String, String>,
-    labels: BTreeMap<String, String>,
+    pub(super) ipam: Option<Ipam>,
+    pub(super) options: BTreeMap<String, String>,
+    pub(super) labels: BTreeMap<String, String>,
 }
 
 /// The host's ports that are given to those who do not choose, as Linux does.
@@ -217,7 +217,7 @@ impl Networks {
         self.all.iter().find(|network| &*network.name == name)
     }
 
-    fn named_mut(&mut self, name: &str) -> Option<&mut Network> {
+    pub(super) fn named_mut(&mut self, name: &str) -> Option<&mut Network> {
         self.all.iter_mut().find(|network| &*network.name == name)
     }
 
@@ -436,7 +436,7 @@ impl World {
     }
 }
 
-fn parse_subnet(pool: &Pool) -> Result<Subnet, Failure> {
+pub(super) fn parse_subnet(pool: &Pool) -> Result<Subnet, Failure> {
     let refused =
         || invalid(format!("invalid subnet {} : invalid CIDR block notation", pool.subnet));
     let (base, prefix) = pool.subnet.split_once('/').ok_or_else(refused)?;

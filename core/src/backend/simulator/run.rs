@@ -117,7 +117,7 @@ impl World {
     }
 
     /// Starts the main process.
-    fn launch(&mut self, serial: Serial) -> Result<Run, (Failure, i32)> {
+    pub(super) fn launch(&mut self, serial: Serial) -> Result<Run, (Failure, i32)> {
         let none = || (system("the container is gone"), 128);
         let mut mounts = self.mounts_of(serial).ok_or_else(none)?;
         let container = self.containers.get(serial).ok_or_else(none)?;
@@ -130,6 +130,19 @@ impl World {
         }
         let container = self.containers.get(serial).ok_or_else(none)?;
         let config = &container.config;
+        // A program that the simulator has is run where a client asks for it; what the image runs by itself is described.
+        let (own, other) = match self.performances.get(&serial) {
+            Some(behaviour) => (Some(behaviour), None),
+            None => {
+                let behaviour = self.images.behaviour(&container.image);
+                let image = self.images.get(&container.image);
+                let is_own = image.is_some_and(|image| {
+                    image.config.cmd == config.cmd && image.config.entrypoint == config.entrypoint
+                });
+                if is_own { (behaviour, None) } else { (None, behaviour) }
+            }
+        };
+        let (own, other) = (own.cloned(), other.cloned());
         let spec = Spec {
             argv: config.argv().map(ToString::to_string).collect(),
             env: config.env.clone().unwrap_or_default(),
@@ -137,6 +150,7 @@ impl World {
             user: config.user.clone(),
             tty: config.tty,
             open_stdin: config.open_stdin,
+            behaviour: own,
             ..Spec::default()
         };
         let seconds = i64::try_from(self.now.as_secs()).unwrap_or(i64::MAX);
@@ -148,7 +162,12 @@ impl World {
         let hostname = container.hostname();
         let mut system = System { files, hostname, now: self.instant, unix: self.now };
         let mut processes = Processes::new();
-        let main = processes.start(spec, &mut system).map_err(|error| not_started(&error))?;
+        let described = other.map(|other| Spec { behaviour: Some(other), ..spec.clone() });
+        let main = match (processes.start(spec, &mut system), described) {
+            (Err(_), Some(described)) => processes.start(described, &mut system),
+            (result, _) => result,
+        };
+        let main = main.map_err(|error| not_started(&error))?;
         Ok(Run {
             processes,
             mounts,

@@ -21,6 +21,7 @@ use super::files::Store;
 use super::host_config::HostConfig;
 use super::images::Images;
 use super::networks::Networks;
+use super::process::Behaviour;
 use super::versions::Dialect;
 use super::volumes::Volumes;
 use crate::job::Failure;
@@ -50,6 +51,8 @@ pub(super) struct World {
     pub(super) revision: u64,
     /// What containers were lately created with: equal ones share it.
     shapes: (Vec<Arc<Config>>, Vec<Arc<HostConfig>>),
+    /// What single containers do instead of running their program.
+    pub(super) performances: BTreeMap<Serial, Arc<Behaviour>>,
 }
 
 /// Something that happened to a container, for those who wait for it.
@@ -215,6 +218,7 @@ impl World {
             random,
             revision: 0,
             shapes: (Vec::new(), Vec::new()),
+            performances: BTreeMap::new(),
         }
     }
 
