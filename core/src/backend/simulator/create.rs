@@ -101,6 +101,7 @@ impl World {
 
     /// A container of that name that sleeps.
     pub(super) fn create_sleeping(&mut self, name: &str) -> Result<Serial, Failure> {
+        self.images.need_busybox();
         let config = Config {
             image: "busybox:latest".into(),
             cmd: Some(["sleep", "infinity"].map(String::from).into()),

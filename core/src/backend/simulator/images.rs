@@ -85,7 +85,7 @@ impl Image {
 }
 
 impl Images {
-    /// Those that are there from the beginning: busybox.
+    /// Those that are there from the beginning.
     pub(super) fn new() -> Self {
         let mut images = Self {
             all: BTreeMap::new(),
@@ -94,11 +94,19 @@ impl Images {
             tagged: BTreeMap::new(),
             behaviours: BTreeMap::new(),
         };
-        let (image, digest) = catalogue::image("busybox", "latest");
-        images.digests.insert(format!("busybox@{digest}"), Arc::clone(&image.id));
-        images.tags.insert("busybox:latest".into(), Arc::clone(&image.id));
-        images.all.insert(Arc::clone(&image.id), image.into());
+        images.need_busybox();
         images
+    }
+
+    /// Makes the image busybox if there is none of that name.
+    pub(super) fn need_busybox(&mut self) {
+        if self.tags.contains_key("busybox:latest") {
+            return;
+        }
+        let (image, digest) = catalogue::image("busybox", "latest");
+        self.digests.insert(format!("busybox@{digest}"), Arc::clone(&image.id));
+        self.tags.insert("busybox:latest".into(), Arc::clone(&image.id));
+        self.all.insert(Arc::clone(&image.id), image.into());
     }
 
     /// Forgets all of them.

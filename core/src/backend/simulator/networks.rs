@@ -318,12 +318,34 @@ impl Networks {
 
     /// The next of the engine's own subnets that overlaps with none in use.
     fn free_subnet(&self) -> Option<Subnet> {
+        self.free_subnets().next()
+    }
+
+    fn free_subnets(&self) -> impl Iterator<Item = Subnet> {
         let sixteens = (17..32).map(|second| (Ipv4Addr::new(172, second, 0, 0), 16));
         let twenties = (0..16).map(|third| (Ipv4Addr::new(192, 168, third * 16, 0), 20));
         sixteens
             .chain(twenties)
             .map(|(base, prefix)| Subnet::new(base.into(), prefix, None))
-            .find(|subnet| !self.overlaps(subnet))
+            .filter(|subnet| !self.overlaps(subnet))
+    }
+
+    /// Gives the default bridge another subnet if it has this one and nobody is on it.
+    pub(super) fn move_bridge_from(&mut self, wanted: &Subnet) {
+        let Some(bridge) = self.named_mut("bridge") else { return };
+        let overlaps = bridge.subnet.as_ref().is_some_and(|subnet| subnet.overlaps(wanted));
+        if !overlaps || !bridge.members.is_empty() {
+            return;
+        }
+        let free = self.free_subnets().find(|subnet| !subnet.overlaps(wanted));
+        if let (Some(bridge), Some(subnet)) = (self.named_mut("bridge"), free) {
+            bridge.ipam.config = Some(Vec::from([Pool {
+                subnet: format!("{}/{}", Ipv4Addr::from(subnet.base), subnet.prefix),
+                gateway: subnet.gateway.to_string(),
+                ..Pool::default()
+            }]));
+            bridge.subnet = Some(subnet);
+        }
     }
 
     fn overlaps(&self, subnet: &Subnet) -> bool {

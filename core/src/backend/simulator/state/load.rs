@@ -29,8 +29,11 @@ impl World {
     /// Puts what a document describes into a world in which nothing has happened yet. Nobody hears of it.
     pub(super) fn furnish(&mut self, document: &Document) -> Result<(), Problem> {
         let root = Place::default();
+        let first = self.images.newest_first().first().map(|image| Arc::clone(&image.id));
+        let says_where = |network: &Network| network.name == "bridge" && network.ipam.config.is_some();
+        let movable = !document.networks.iter().any(says_where);
         for (nth, network) in document.networks.iter().enumerate() {
-            self.add_network(network, &root.key("networks").nth(nth))?;
+            self.add_network(network, movable, &root.key("networks").nth(nth))?;
         }
         for (nth, volume) in document.volumes.iter().enumerate() {
             self.add_volume(volume, &root.key("volumes").nth(nth))?;
@@ -44,7 +47,15 @@ impl World {
         let place = |nth| root.key("containers").nth(nth);
         let mut made = Vec::new();
         for (nth, container) in document.containers.iter().enumerate() {
-            made.push(self.add_container(container, &place(nth))?);
+            let listed = document.images.is_some();
+            made.push(self.add_container(container, (listed, movable), &place(nth))?);
+        }
+        // A container may say that its busybox is another one than that which is there from the beginning.
+        if let Some(first) = first.filter(|_| document.images.is_none())
+            && self.images.tags_of(&first).next().is_none()
+            && !self.containers.iter().any(|container| container.image == first)
+        {
+            self.images.remove(&first);
         }
         // Who has an address already keeps it, and the others get what is left.
         let made = || made.iter().zip(&document.containers).enumerate();
@@ -59,7 +70,13 @@ impl World {
         Ok(())
     }
 
-    fn add_network(&mut self, network: &Network, place: &Place) -> Result<(), Problem> {
+    /// Makes a network. The default bridge is `movable` if nothing says where it is: then it makes room.
+    fn add_network(
+        &mut self,
+        network: &Network,
+        movable: bool,
+        place: &Place,
+    ) -> Result<(), Problem> {
         if network.name.is_empty() {
             return Err(place.key("Name").problem("a network needs a name"));
         }
@@ -82,6 +99,10 @@ impl World {
             }
         } else {
             let mut ipam = network.ipam.clone();
+            let wanted = pool.as_ref().and_then(|pool| parse_subnet(pool).ok());
+            if movable && let Some(wanted) = wanted {
+                self.networks.move_bridge_from(&wanted);
+            }
             ipam.config = pool.map(|pool| Vec::from([pool]));
             let new = NewNetwork {
                 name: network.name.clone(),
@@ -203,9 +224,18 @@ impl World {
     }
 
     /// The image that a container is made of; one that is not there is as a registry would have it.
-    fn image_of(&mut self, container: &Container, place: &Place) -> Result<Arc<images::Image>, Problem> {
+    fn image_of(
+        &mut self,
+        container: &Container,
+        listed: bool,
+        place: &Place,
+    ) -> Result<Arc<images::Image>, Problem> {
         let (id, name) = (&*container.image, &*container.config.image);
-        if let Some(image) = self.images.get(id).or_else(|| self.images.find(name)) {
+        let known = match id {
+            "" => self.images.find(name),
+            id => self.images.get(id),
+        };
+        if let Some(image) = known {
             return Ok(Arc::clone(image));
         }
         let name = if name.is_empty() { "busybox" } else { name };
@@ -221,7 +251,10 @@ impl World {
         }
         let id = Arc::clone(&image.id);
         self.images.insert(image);
-        if let Some(name) = reference {
+        // Where images are listed, the list says what a name means.
+        if let Some(name) = reference
+            && (self.images.find(&name.tagged()).is_none() || !listed)
+        {
             self.images.name(&name.tagged(), &id, None);
             self.images.add_digest(&name.name, &digest, &id);
         }
@@ -231,8 +264,13 @@ impl World {
         }
     }
 
-    fn add_container(&mut self, given: &Container, place: &Place) -> Result<Serial, Problem> {
-        let image = self.image_of(given, place)?;
+    fn add_container(
+        &mut self,
+        given: &Container,
+        (listed, movable): (bool, bool),
+        place: &Place,
+    ) -> Result<Serial, Problem> {
+        let image = self.image_of(given, listed, place)?;
         let (mut config, mut host) = (given.config.clone(), given.host_config.clone());
         let refused = |key: &str| {
             let place = place.key(key);
@@ -284,7 +322,8 @@ impl World {
             .map(|(name, endpoint)| (name.clone(), asked_of(endpoint, &id)))
             .collect();
         for (name, endpoint) in &given.network_settings.networks {
-            self.need_network(name, endpoint, &place.key("NetworkSettings").key("Networks"))?;
+            let place = place.key("NetworkSettings").key("Networks");
+            self.need_network(name, endpoint, movable, &place)?;
         }
         let endpoints = create::make_endpoints(&host, asked);
         let (config, host) = self.share(config, host);
@@ -347,7 +386,13 @@ impl World {
     }
 
     /// A network that only a container speaks of is made as that container sees it.
-    fn need_network(&mut self, name: &str, seen: &Endpoint, place: &Place) -> Result<(), Problem> {
+    fn need_network(
+        &mut self,
+        name: &str,
+        seen: &Endpoint,
+        movable: bool,
+        place: &Place,
+    ) -> Result<(), Problem> {
         if self.networks.named(name).is_some() {
             return Ok(());
         }
@@ -365,7 +410,7 @@ impl World {
         if self.networks.find(&seen.network_id).is_err() {
             network.id.clone_from(&seen.network_id);
         }
-        self.add_network(&network, &place.key(name))
+        self.add_network(&network, movable, &place.key(name))
     }
 
     fn take_addresses(
