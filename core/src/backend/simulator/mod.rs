@@ -323,6 +323,8 @@ fn is_name(word: &str) -> bool {
 }
 
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod scenes;
 #[cfg(test)]
 mod tests;

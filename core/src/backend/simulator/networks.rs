@@ -112,6 +112,12 @@ impl Subnet {
         self.base | (u32::MAX.checked_shr(self.prefix.into()).unwrap_or(0))
     }
 
+    /// How many addresses are in use, the gateway's included.
+    #[cfg(test)]
+    pub(super) fn taken(&self) -> usize {
+        self.taken.len()
+    }
+
     fn overlaps(&self, other: &Self) -> bool {
         self.base <= other.last() && other.base <= self.last()
     }
@@ -308,6 +314,12 @@ impl Networks {
             }
         }
         None
+    }
+
+    /// How many of the host's ports are published.
+    #[cfg(test)]
+    pub(super) fn published(&self) -> usize {
+        self.ports.len()
     }
 
     pub(super) fn unpublish(&mut self, published: &[Published]) {

@@ -10,7 +10,7 @@ use core::time::Duration;
 use super::container::{Serial, State};
 use super::endpoint::Joined;
 use super::failures::{conflict, invalid, not_modified, system};
-use super::files::{Mounts, View};
+use super::files::{Mounts, TreeId, View};
 use super::networks::{Published, parse_port};
 use super::process::{Exit, Pid, Processes, Progress, Spec, StartError, System};
 use super::world::{Due, DueKey, Notice, World};
@@ -21,6 +21,8 @@ use crate::time::Instant;
 pub(super) struct Run {
     pub(super) processes: Processes,
     pub(super) mounts: Mounts,
+    /// What is mounted for as long as it runs.
+    tmpfs: Vec<TreeId>,
     pub(super) main: Pid,
     pub(super) published: Vec<Published>,
     /// The processes that were started beside the main one, and their execs' ids.
@@ -117,7 +119,35 @@ impl World {
     }
 
     /// Starts the main process.
-    pub(super) fn launch(&mut self, serial: Serial) -> Result<Run, (Failure, i32)> {
+    fn launch(&mut self, serial: Serial) -> Result<Run, (Failure, i32)> {
+        let mut tmpfs = Vec::new();
+        let result = self.launch_with(serial, &mut tmpfs);
+        if result.is_err() {
+            self.drop_trees(&tmpfs);
+        }
+        result.map(|run| Run { tmpfs, ..run })
+    }
+
+    /// Whether a container's main process can be started.
+    pub(super) fn can_launch(&mut self, serial: Serial) -> bool {
+        let run = self.launch(serial);
+        if let Ok(run) = &run {
+            self.drop_trees(&run.tmpfs);
+        }
+        run.is_ok()
+    }
+
+    fn drop_trees(&mut self, trees: &[TreeId]) {
+        for tree in trees {
+            self.store.remove(*tree);
+        }
+    }
+
+    fn launch_with(
+        &mut self,
+        serial: Serial,
+        made: &mut Vec<TreeId>,
+    ) -> Result<Run, (Failure, i32)> {
         let none = || (system("the container is gone"), 128);
         let mut mounts = self.mounts_of(serial).ok_or_else(none)?;
         let container = self.containers.get(serial).ok_or_else(none)?;
@@ -126,6 +156,7 @@ impl World {
             container.host.tmpfs.iter().flatten().map(|(path, _)| path.clone()).collect();
         for path in tmpfs {
             let tree = self.store.insert(super::files::Tree::new());
+            made.push(tree);
             let _ = mounts.add(&mut self.store, &path, "tmpfs", tree, false);
         }
         let container = self.containers.get(serial).ok_or_else(none)?;
@@ -171,6 +202,7 @@ impl World {
         Ok(Run {
             processes,
             mounts,
+            tmpfs: Vec::new(),
             main,
             published: Vec::new(),
             execs: Vec::new(),
@@ -258,6 +290,7 @@ impl World {
             self.agenda.cancel(due);
         }
         self.end_probes(&run.probe);
+        self.drop_trees(&run.tmpfs);
         self.networks.unpublish(&run.published);
         let code = exit.code.to_string();
         if exit.oom {

@@ -112,6 +112,11 @@ impl Agenda {
         key
     }
 
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     pub(super) fn cancel(&mut self, key: Option<DueKey>) {
         if let Some(key) = key {
             self.entries.remove(&key);

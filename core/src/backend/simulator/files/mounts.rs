@@ -43,6 +43,12 @@ impl Store {
         TreeId(u32::try_from(self.trees.len() - 1).unwrap_or(u32::MAX))
     }
 
+    /// How many trees it keeps.
+    #[cfg(test)]
+    pub(in super::super) fn len(&self) -> usize {
+        self.trees.len() - self.free.len()
+    }
+
     /// Lets the disk that all trees are on have no room any more, or room again: until then whatever makes one of them
     /// larger fails with `ENOSPC`.
     pub fn set_full(&mut self, full: bool) {

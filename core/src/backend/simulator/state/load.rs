@@ -464,7 +464,7 @@ impl World {
         let place = place.key("State");
         if matches!(status, container::State::Running | container::State::Paused) {
             // What cannot be simulated runs as a daemon does that has nothing to say.
-            if self.launch(serial).is_err() {
+            if !self.can_launch(serial) {
                 self.performances.insert(serial, Arc::new(daemon()));
             }
             self.start(serial).map_err(|failure| place.key("Status").problem(failure.message))?;
