@@ -173,7 +173,7 @@ impl Driver {
             self.now = self.clock.now();
             self.timeouts();
         }
-        Ok(())
+        libswarm_host::save(self.node.save()).map_err(io::Error::other)
     }
 
     /// How long until something is due without an event.

@@ -74,6 +74,11 @@ impl Shared {
         })
     }
 
+    /// What backends want kept.
+    pub(crate) fn save(&self) -> Vec<(String, Vec<u8>)> {
+        self.node().save()
+    }
+
     pub(crate) fn accept(
         self: &Arc<Self>,
         make: impl FnOnce(ConnId) -> Connection,

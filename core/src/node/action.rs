@@ -117,6 +117,8 @@ pub enum CloseReason {
     UpstreamBroken,
     /// The daemon stops.
     Stopped,
+    /// A backend has asked for it ([`Cx::cut_after`](crate::job::Cx::cut_after), [`Cx::go_down`](crate::job::Cx::go_down)).
+    Cut,
 }
 
 impl CloseReason {
@@ -138,6 +140,7 @@ impl fmt::Display for CloseReason {
             Self::JobFailed => f.write_str("its job failed in the middle of the answer"),
             Self::UpstreamBroken => f.write_str("the server broke off its answer"),
             Self::Stopped => f.write_str("the daemon stops"),
+            Self::Cut => f.write_str("cut by the backend"),
         }
     }
 }
@@ -149,6 +152,8 @@ pub enum Refusal {
     TooManyConnections,
     /// The node has been told to stop.
     Stopping,
+    /// The engine plays dead ([`Cx::go_down`](crate::job::Cx::go_down)).
+    Down,
 }
 
 impl fmt::Display for Refusal {
@@ -156,6 +161,7 @@ impl fmt::Display for Refusal {
         f.write_str(match self {
             Self::TooManyConnections => "too many connections are open",
             Self::Stopping => "the daemon stops",
+            Self::Down => "the engine plays dead",
         })
     }
 }

@@ -236,6 +236,11 @@ impl Conn {
         self.progress(env);
     }
 
+    /// The engine plays dead.
+    pub(super) fn cut(&mut self, env: &mut Env<'_>) {
+        self.end_now(env, CloseReason::Cut);
+    }
+
     /// The time that a stop allows is over.
     pub(super) fn abort(&mut self, env: &mut Env<'_>) {
         self.end_now(env, CloseReason::Stopped);
@@ -413,6 +418,11 @@ impl Conn {
             }
             return false;
         }
+        let dies = output.begun.is_some() || output.status == Some(&Status::Ok);
+        if dies && *output.cut_after == Some(0) {
+            self.end_now(env, CloseReason::Cut);
+            return false;
+        }
         let out = &mut self.output.bytes;
         match output.status {
             Some(Status::Ok) => {}
@@ -451,6 +461,23 @@ impl Conn {
                 env.engine.stdin_end(env.now, id);
                 return true;
             }
+        }
+        if let Some(left) = output.cut_after {
+            let (here, rest) = (output.stdout.len() as u64, rest as u64);
+            if here + rest >= *left {
+                let wanted = usize::try_from(*left).unwrap_or(usize::MAX);
+                let stdout = wanted.min(output.stdout.len());
+                self.http.write(&output.stdout[..stdout], out);
+                if let Some(whole) = output.whole.as_ref().filter(|_| wanted > stdout) {
+                    self.http.write(&whole[..wanted - stdout], out);
+                }
+                // What has been said so far is to arrive, so the connection ends in order where the answer does not.
+                env.engine.remove(env.now, id);
+                self.job = None;
+                self.end(CloseReason::Cut);
+                return false;
+            }
+            *left -= here;
         }
         if !output.stdout.is_empty() {
             self.http.write(output.stdout, out);

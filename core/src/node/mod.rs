@@ -180,6 +180,9 @@ impl Node {
         if self.stopping.is_some() {
             return Err(Refusal::Stopping);
         }
+        if self.engine.is_down(self.now) {
+            return Err(Refusal::Down);
+        }
         if self.clients >= self.config.max_connections {
             if !core::mem::replace(&mut self.full, true) {
                 let limit = self.config.max_connections;
@@ -293,6 +296,11 @@ impl Node {
         self.conns.len() - self.clients
     }
 
+    /// The files that the backends want written, by name, when all is over.
+    pub fn save(&mut self) -> Vec<(String, Vec<u8>)> {
+        self.engine.save()
+    }
+
     /// The engine, to look at its jobs.
     #[must_use]
     pub const fn engine(&self) -> &Engine {
@@ -365,6 +373,10 @@ impl Node {
                         conn.progress(env);
                     }
                 });
+            }
+            if self.engine.take_cut() {
+                self.each(Conn::cut);
+                continue;
             }
             if self.released.is_empty() && self.joins.is_empty() {
                 return;

@@ -290,6 +290,7 @@ impl World {
             self.execs.all.remove(exec);
         }
         self.ready.remove(&serial);
+        self.performances.remove(&serial);
         self.release_mounts_first(&container, volumes);
         self.notices.push(Notice::Removed { serial, exit_code: container.exit_code });
         self.touch();

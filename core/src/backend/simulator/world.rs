@@ -21,6 +21,7 @@ use super::files::Store;
 use super::host_config::HostConfig;
 use super::images::Images;
 use super::networks::Networks;
+use super::process::Behaviour;
 use super::versions::Dialect;
 use super::volumes::Volumes;
 use crate::job::Failure;
@@ -52,6 +53,8 @@ pub(super) struct World {
     pub(super) revision: u64,
     /// What containers were lately created with: equal ones share it.
     shapes: (Vec<Arc<Config>>, Vec<Arc<HostConfig>>),
+    /// What single containers do instead of running their program.
+    pub(super) performances: BTreeMap<Serial, Arc<Behaviour>>,
 }
 
 /// Something that happened to a container, for those who wait for it.
@@ -109,6 +112,11 @@ impl Agenda {
         self.next += 1;
         self.entries.insert(key, due);
         key
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
     }
 
     pub(super) fn cancel(&mut self, key: Option<DueKey>) {
@@ -218,6 +226,7 @@ impl World {
             random,
             revision: 0,
             shapes: (Vec::new(), Vec::new()),
+            performances: BTreeMap::new(),
         }
     }
 
