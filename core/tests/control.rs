@@ -132,7 +132,9 @@ fn it_tells_what_was_asked() {
         .as_array()
         .unwrap()
         .iter()
-        .map(|r| format!("{} {} {} {} {}", r["method"], r["target"], r["job"], r["args"], r["status"]))
+        .map(|r| {
+            format!("{} {} {} {} {}", r["method"], r["target"], r["job"], r["args"], r["status"])
+        })
         .collect();
     assert_eq!(
         rows,
@@ -332,5 +334,8 @@ fn a_reset_is_the_beginning() {
     assert_eq!(list.as_array().map(Vec::len), Some(1));
     assert_eq!(list[0]["Names"], json!(["/web"]));
     assert_eq!(bench.ask("GET", "/_simulator/faults", "").json(), json!([]));
-    assert_eq!(bench.ask("GET", "/_simulator/clock", "").json()["now"], json!("2026-11-22T02:51:34Z"));
+    assert_eq!(
+        bench.ask("GET", "/_simulator/clock", "").json()["now"],
+        json!("2026-11-22T02:51:34Z")
+    );
 }

@@ -511,7 +511,11 @@ impl Simulator {
                     self.flush(cx, id);
                 }
                 (Notice::Exited(_) | Notice::Removed { .. }, Task::Build(_)) => {
-                    let gone = if let Notice::Removed { exit_code, .. } = notice { exit_code } else { 137 };
+                    let gone = if let Notice::Removed { exit_code, .. } = notice {
+                        exit_code
+                    } else {
+                        137
+                    };
                     self.build_ran(cx, id, serial, code.unwrap_or(gone));
                 }
                 (_, Task::Logs(_)) => self.read_on(cx, id),

@@ -49,7 +49,8 @@ pub(super) fn read(archive: &[u8], dockerfile: &str) -> Result<(Tree, String), F
     let ignore = names(".dockerignore");
     if let Some(patterns) = tree.get(&ignore).and_then(|node| node.content()).cloned() {
         let patterns = String::from_utf8_lossy(&patterns);
-        for (file, name) in [(&ignore, Cow::from(".dockerignore")), (&path, path.join("/").into())] {
+        for (file, name) in [(&ignore, Cow::from(".dockerignore")), (&path, path.join("/").into())]
+        {
             if is_ignored(&patterns, &name) {
                 let _ = tree.take(file);
             }
@@ -120,7 +121,8 @@ pub(super) mod tests {
 
     #[test]
     fn the_dockerfile_may_be_ignored_itself() {
-        let archive = tar(&[("Dockerfile", "FROM a"), (".dockerignore", "Docker*\nb\n"), ("b", "")]);
+        let archive =
+            tar(&[("Dockerfile", "FROM a"), (".dockerignore", "Docker*\nb\n"), ("b", "")]);
         let (tree, _) = read(&archive, "Dockerfile").unwrap();
         assert!(tree.get(&names("Dockerfile")).is_none());
         assert!(tree.get(&names("b")).is_some() && tree.get(&names(".dockerignore")).is_some());
