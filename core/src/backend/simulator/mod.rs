@@ -33,6 +33,7 @@ mod images;
 mod info;
 mod inspect;
 mod life;
+mod links;
 mod list;
 mod logs;
 mod mounts;
@@ -55,6 +56,7 @@ mod version;
 mod versions;
 mod volume_api;
 mod volumes;
+mod websocket;
 mod world;
 
 use alloc::borrow::Cow;

@@ -7,7 +7,7 @@ use alloc::string::String;
 use crate::backend::simulator::failures::{invalid, system};
 use crate::backend::simulator::files::Tree;
 use crate::backend::simulator::mounts::names;
-use crate::backend::simulator::{gzip, image_api, transfer};
+use crate::backend::simulator::{image_api, transfer};
 use crate::job::Failure;
 
 /// Bytes of a Dockerfile.
@@ -21,10 +21,9 @@ const MAX_DOCKERFILE: usize = 1 << 20;
 ///
 /// In the engine's words: no archive, no Dockerfile.
 pub(super) fn read(archive: &[u8], dockerfile: &str) -> Result<(Tree, String), Failure> {
-    let archive = gzip::plain(archive, transfer::MOST as usize).map_err(system)?;
     let mut tree = Tree::new();
     if !archive.is_empty() {
-        transfer::entries(&archive)
+        transfer::entries(archive)
             .and_then(|entries| transfer::lay(&mut tree, entries))
             .map_err(system)?;
     }
@@ -49,7 +48,8 @@ pub(super) fn read(archive: &[u8], dockerfile: &str) -> Result<(Tree, String), F
     let ignore = names(".dockerignore");
     if let Some(patterns) = tree.get(&ignore).and_then(|node| node.content()).cloned() {
         let patterns = String::from_utf8_lossy(&patterns);
-        for (file, name) in [(&ignore, Cow::from(".dockerignore")), (&path, path.join("/").into())] {
+        for (file, name) in [(&ignore, Cow::from(".dockerignore")), (&path, path.join("/").into())]
+        {
             if is_ignored(&patterns, &name) {
                 let _ = tree.take(file);
             }
@@ -120,7 +120,8 @@ pub(super) mod tests {
 
     #[test]
     fn the_dockerfile_may_be_ignored_itself() {
-        let archive = tar(&[("Dockerfile", "FROM a"), (".dockerignore", "Docker*\nb\n"), ("b", "")]);
+        let archive =
+            tar(&[("Dockerfile", "FROM a"), (".dockerignore", "Docker*\nb\n"), ("b", "")]);
         let (tree, _) = read(&archive, "Dockerfile").unwrap();
         assert!(tree.get(&names("Dockerfile")).is_none());
         assert!(tree.get(&names("b")).is_some() && tree.get(&names(".dockerignore")).is_some());

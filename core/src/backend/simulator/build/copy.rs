@@ -79,7 +79,11 @@ fn resolve(tree: &Tree, path: &str) -> Result<Vec<Name>, Errno> {
 /// # Errors
 ///
 /// dockerd's words: nothing is there, or it cannot be got.
-pub(super) fn find(origin: &Origin<'_>, paths: &[String], add: bool) -> Result<Vec<Source>, String> {
+pub(super) fn find(
+    origin: &Origin<'_>,
+    paths: &[String],
+    add: bool,
+) -> Result<Vec<Source>, String> {
     let word = if add { "ADD" } else { "COPY" };
     let mut all = Vec::new();
     for path in paths {
@@ -107,11 +111,8 @@ fn find_one(origin: &Origin<'_>, path: &str, all: &mut Vec<Source>) -> Result<()
         ),
     };
     if has_wildcards(path) {
-        let patterns: Vec<Pattern> = path
-            .split('/')
-            .filter(|name| !matches!(*name, "" | "."))
-            .map(Pattern::new)
-            .collect();
+        let patterns: Vec<Pattern> =
+            path.split('/').filter(|name| !matches!(*name, "" | ".")).map(Pattern::new).collect();
         let mut found = Vec::new();
         matching(&mut Vec::new(), origin.tree.root(), &patterns, &mut found);
         for place in found {
@@ -349,7 +350,8 @@ fn lay_file(tree: &mut Tree, source: &Source, how: &Laying<'_>) -> Result<(), St
         let mut entries = transfer::entries(&archive)?;
         for entry in &mut entries {
             entry.name = format!("{below}/{}", entry.name);
-            if let crate::backend::simulator::files::tar::EntryKind::Link(target) = &mut entry.kind {
+            if let crate::backend::simulator::files::tar::EntryKind::Link(target) = &mut entry.kind
+            {
                 *target = format!("{below}/{target}");
             }
         }
@@ -524,9 +526,13 @@ mod tests {
 
     #[test]
     fn destinations_begin_at_the_working_directory() {
-        for (dir, dest, path) in
-            [("/q", "z", "/q/z"), ("", "./", "/"), ("/q", "d/", "/q/d/"), ("/q", ".", "/q"), ("/", "/x/", "/x/")]
-        {
+        for (dir, dest, path) in [
+            ("/q", "z", "/q/z"),
+            ("", "./", "/"),
+            ("/q", "d/", "/q/d/"),
+            ("/q", ".", "/q"),
+            ("/", "/x/", "/x/"),
+        ] {
             assert_eq!(destination(dir, dest), path);
         }
     }

@@ -67,7 +67,9 @@ impl Dockerfile {
                 ended = last;
             }
             if gap {
-                warnings.push_str(&format!("[WARNING]: Empty continuation line found in:\n    {whole}\n"));
+                warnings.push_str(&format!(
+                    "[WARNING]: Empty continuation line found in:\n    {whole}\n"
+                ));
             }
             lines.push(Line::parse(&whole, at + 1));
         }
@@ -140,7 +142,9 @@ impl Reader {
             self.escape = match value {
                 "`" => '`',
                 "\\" => '\\',
-                other => return Err(format!("invalid escape token '{other}' does not match ` or \\")),
+                other => {
+                    return Err(format!("invalid escape token '{other}' does not match ` or \\"));
+                }
             };
         }
         Ok(())

@@ -100,8 +100,9 @@ fn is_same(one: &Config, other: &Config) -> bool {
         [&config.exposed_ports, &config.volumes]
             .map(|set| set.iter().flatten().map(|(key, _)| key.to_string()).collect())
     };
-    let labels =
-        |config: &Config| config.labels.iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect::<Vec<_>>();
+    let labels = |config: &Config| {
+        config.labels.iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect::<Vec<_>>()
+    };
     one.user == other.user
         && one.tty == other.tty
         && one.open_stdin == other.open_stdin

@@ -16,10 +16,16 @@ pub(super) enum Instruction {
     From(From),
     Env(Vec<(String, String)>),
     /// As in the Dockerfile; those of the query have nothing to expand.
-    Label { pairs: Vec<(String, String)>, expand: bool },
+    Label {
+        pairs: Vec<(String, String)>,
+        expand: bool,
+    },
     Maintainer(String),
     Copy(Copy),
-    Run { command: Command, flag: Option<String> },
+    Run {
+        command: Command,
+        flag: Option<String>,
+    },
     Cmd(Command),
     Entrypoint(Command),
     OnBuild(String),
@@ -162,14 +168,14 @@ fn pairs(line: &Line, escape: char) -> Result<Vec<(String, String)>, Problem> {
     };
     let pairs: Vec<(String, String)> = if first.contains('=') {
         let pair = |word: &String| {
-            word.split_once('=').map(|(key, value)| (key.to_string(), value.to_string())).ok_or_else(
-                || {
+            word.split_once('=')
+                .map(|(key, value)| (key.to_string(), value.to_string()))
+                .ok_or_else(|| {
                     let word = quoted(word);
                     Problem::Syntax(format!(
                         "Syntax error - can't find = in {word}. Must be of the form: name=value"
                     ))
-                },
-            )
+                })
         };
         words.iter().map(pair).collect::<Result<_, _>>()?
     } else {
@@ -441,10 +447,7 @@ mod tests {
             ("HEALTHCHECK CMD", "Missing command after HEALTHCHECK CMD"),
             ("HEALTHCHECK --interval=1us CMD x", "Interval \"interval\" cannot be less than 1ms"),
             ("HEALTHCHECK --retries=-1 CMD x", "--retries must be at least 1 (not -1)"),
-            (
-                "HEALTHCHECK --retries=0x CMD x",
-                "strconv.ParseInt: parsing \"0x\": invalid syntax",
-            ),
+            ("HEALTHCHECK --retries=0x CMD x", "strconv.ParseInt: parsing \"0x\": invalid syntax"),
             ("ONBUILD", "ONBUILD requires at least one argument"),
             ("ONBUILD from x", "FROM isn't allowed as an ONBUILD trigger"),
             ("ONBUILD ONBUILD RUN x", "Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed"),
@@ -458,10 +461,7 @@ mod tests {
                 "LABEL A=b C",
                 "Syntax error - can't find = in \"C\". Must be of the form: name=value",
             ),
-            (
-                "RUN [1]",
-                "When using JSON array syntax, arrays must be comprised of strings only.",
-            ),
+            ("RUN [1]", "When using JSON array syntax, arrays must be comprised of strings only."),
         ] {
             assert_eq!(parse(line), Err(Problem::Syntax(words.to_string())), "{line}");
         }
@@ -472,7 +472,9 @@ mod tests {
         let pair = |key: &str, value: &str| (key.to_string(), value.to_string());
         assert_eq!(
             parse("ENV A=1 B=\"two words\" C=a\\ b"),
-            Ok(Instruction::Env([pair("A", "1"), pair("B", "\"two words\""), pair("C", "a\\ b")].into()))
+            Ok(Instruction::Env(
+                [pair("A", "1"), pair("B", "\"two words\""), pair("C", "a\\ b")].into()
+            ))
         );
         assert_eq!(
             parse("env C  three words"),

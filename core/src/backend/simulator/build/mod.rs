@@ -337,7 +337,9 @@ fn plan(file: &Dockerfile, options: &Options) -> Result<(VecDeque<Todo>, usize),
                 todo.push_back(Todo::From(line.clone(), from));
                 todo.push_back(Todo::Show);
             }
-            Instruction::Arg(pairs) if stages == 0 => todo.push_back(Todo::Meta(line.clone(), pairs)),
+            Instruction::Arg(pairs) if stages == 0 => {
+                todo.push_back(Todo::Meta(line.clone(), pairs))
+            }
             _ if stages == 0 => return Err(invalid("no build stage in current context")),
             instruction => {
                 todo.push_back(Todo::Step(instruction, line.text.clone()));

@@ -136,7 +136,9 @@ fn check_remote(remote: &str) -> Result<(), Failure> {
         "client-session" => invalid(
             "experimental session with v1 builder is no longer supported, use builder version v2 (BuildKit) instead",
         ),
-        _ if is_git => system(format!("error fetching: {remote}: the simulated engine is on no network")),
+        _ if is_git => {
+            system(format!("error fetching: {remote}: the simulated engine is on no network"))
+        }
         _ if remote.starts_with("http://") || remote.starts_with("https://") => {
             let why = registry::download(remote).message;
             system(format!("error downloading remote context {remote}: {why}"))

@@ -25,8 +25,7 @@ use crate::backend::simulator::world::World;
 
 /// Where programs are looked for unless the image says so.
 const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-const BUILDKIT: &str =
-    "option requires BuildKit. Refer to https://docs.docker.com/go/buildkit/ to learn how to build images with \
+const BUILDKIT: &str = "option requires BuildKit. Refer to https://docs.docker.com/go/buildkit/ to learn how to build images with \
      BuildKit enabled";
 
 impl Stage {
@@ -152,7 +151,8 @@ impl Build {
         env.extend(self.args.env(&env));
         let escape = self.escape;
         let word = |text: &str| expand(text, &env, escape);
-        let all = |words: &[String]| words.iter().map(|text| word(text)).collect::<Result<Vec<_>, _>>();
+        let all =
+            |words: &[String]| words.iter().map(|text| word(text)).collect::<Result<Vec<_>, _>>();
         let each = |pairs: Vec<(String, String)>| -> Result<Vec<_>, String> {
             pairs.into_iter().map(|(key, value)| Ok((word(&key)?, word(&value)?))).collect()
         };
@@ -256,9 +256,11 @@ impl Build {
             }
             Instruction::Healthcheck(check) => {
                 let old = config.healthcheck.as_ref().and_then(|check| check.test.as_deref());
-                if let Some(old) = old.filter(|old| old.first().is_some_and(|word| word != "NONE")) {
+                if let Some(old) = old.filter(|old| old.first().is_some_and(|word| word != "NONE"))
+                {
                     let old = old.join(" ");
-                    self.output.stdout(&format!("Note: overriding previous HEALTHCHECK: [{old}]\n"));
+                    self.output
+                        .stdout(&format!("Note: overriding previous HEALTHCHECK: [{old}]\n"));
                 }
                 let comment = health(&check);
                 config.healthcheck = Some(check);
@@ -282,7 +284,9 @@ impl Build {
                 let chown = word(&asked.chown)?;
                 self.copy(world, &Copy { sources, dest, chown, ..asked })
             }
-            Instruction::Run { flag: Some(flag), .. } => Err(format!("the --{flag} {BUILDKIT}").into()),
+            Instruction::Run { flag: Some(flag), .. } => {
+                Err(format!("the --{flag} {BUILDKIT}").into())
+            }
             Instruction::Run { command, .. } => self.run(world, command),
             Instruction::From(_) => {
                 Err("FROM isn't allowed as an ONBUILD trigger".to_owned().into())
@@ -324,7 +328,8 @@ impl Build {
 
     fn make_working_dir(&mut self, world: &mut World) -> Result<(), Trouble> {
         let Some(stage) = &self.stage else { return Ok(()) };
-        let (comment, now) = (format!("#(nop) WORKDIR {}", stage.config.working_dir), seconds(world));
+        let (comment, now) =
+            (format!("#(nop) WORKDIR {}", stage.config.working_dir), seconds(world));
         self.commit_as(world, &[&comment], |tree, config| {
             let path = &config.working_dir;
             copy::make_folder(tree, path, now)
@@ -339,9 +344,9 @@ impl Build {
         }
         let origin = match &*asked.from {
             "" => self.context.clone(),
-            from => self
-                .other(world, from)
-                .map_err(|trouble| format!("invalid from flag value {from}: {}", trouble.message))?,
+            from => self.other(world, from).map_err(|trouble| {
+                format!("invalid from flag value {from}: {}", trouble.message)
+            })?,
         };
         let origin = copy::Origin { tree: &origin, is_image: !asked.from.is_empty() };
         let sources = copy::find(&origin, &asked.sources, asked.add)?;

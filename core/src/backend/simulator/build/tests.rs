@@ -15,7 +15,11 @@ use crate::backend::simulator::world::tests::{LEGACY, world};
 use crate::job::{Failure, Job};
 
 /// Builds as its client waits, and returns what the client reads: the texts, and each other line between « and ».
-fn build(world: &mut World, query: &[(&str, &str)], files: &[(&str, &str)]) -> Result<String, Failure> {
+fn build(
+    world: &mut World,
+    query: &[(&str, &str)],
+    files: &[(&str, &str)],
+) -> Result<String, Failure> {
     let job = query.iter().fold(Job::new("build"), |job, (key, value)| job.with_env(*key, *value));
     let mut build = Build::new(Options::of(&job, LEGACY)?, &tar(files))?;
     while !build.is_done() {
@@ -113,7 +117,11 @@ fn the_second_build_finds_the_first_in_the_cache() {
     assert_eq!(second.matches(" ---> Using cache\n").count(), 6, "{second}");
     assert_eq!(image(&world, "one").id, image(&world, "two").id);
     let other = said(&mut world, &[], &file.replace("echo x", "echo z"));
-    assert_eq!(other.matches("Using cache").count(), 1, "what follows a miss is made anew: {other}");
+    assert_eq!(
+        other.matches("Using cache").count(),
+        1,
+        "what follows a miss is made anew: {other}"
+    );
     let fresh = said(&mut world, &[("nocache", "1")], file);
     assert!(!fresh.contains("Using cache"));
     let quiet = said(&mut world, &[("q", "1")], file);
@@ -176,7 +184,10 @@ fn all_instructions_are_kept_in_the_history() {
     let ports: Vec<&String> = config["ExposedPorts"].as_object().unwrap().keys().collect();
     assert_eq!(ports, ["53/udp", "80/tcp", "8000/tcp", "8001/tcp"]);
     assert_eq!(built.author, "me <me@x>");
-    assert_eq!((content(&built, "/pwd"), content(&built, "/w/sub/rel")), ("/w/sub\n".into(), "1".into()));
+    assert_eq!(
+        (content(&built, "/pwd"), content(&built, "/w/sub/rel")),
+        ("/w/sub\n".into(), "1".into())
+    );
     let triggered = said(&mut world, &[("t", "on")], "FROM all");
     assert_eq!(
         triggered,
@@ -192,7 +203,10 @@ fn stages_hand_files_on() {
     let file = "ARG BASE=busybox\nFROM $BASE AS One\nRUN echo 1 > /one\nFROM scratch\nCOPY --from=one /one /\n\
                 COPY --from=0 /one /two\nCOPY --from=busybox /etc/passwd /p\nCOPY --chown=5:6 a /a";
     let text = said(&mut world, &[("t", "ms:1"), ("t", "ms:2")], file);
-    assert!(text.starts_with("Step 1/8 : ARG BASE=busybox\nStep 2/8 : FROM $BASE AS One\n ---> I\n"), "{text}");
+    assert!(
+        text.starts_with("Step 1/8 : ARG BASE=busybox\nStep 2/8 : FROM $BASE AS One\n ---> I\n"),
+        "{text}"
+    );
     assert!(text.contains("Step 4/8 : FROM scratch\n ---> \nStep 5/8"), "{text}");
     assert!(text.ends_with("Successfully tagged ms:1\nSuccessfully tagged ms:2\n"), "{text}");
     let built = image(&world, "ms:2");
@@ -209,23 +223,47 @@ fn what_goes_wrong_is_said_in_dockerd_s_words() {
     let mut world = world(&[]);
     world.offline = true;
     for (file, message) in [
-        ("COPY nosuch /x", "COPY failed: file not found in build context or excluded by .dockerignore: stat nosuch: file does not exist"),
-        ("COPY a b /x", "When using COPY with more than one source file, the destination must be a directory and end with a /"),
+        (
+            "COPY nosuch /x",
+            "COPY failed: file not found in build context or excluded by .dockerignore: stat nosuch: file does not exist",
+        ),
+        (
+            "COPY a b /x",
+            "When using COPY with more than one source file, the destination must be a directory and end with a /",
+        ),
         ("COPY --from=5 a /x", "invalid from flag value 5: index out of bounds"),
         ("COPY --from=0 a /x", "invalid from flag value 0: refers to current build stage"),
-        ("COPY --from=nosuch a /x", "invalid from flag value nosuch: Get \"https://registry-1.docker.io/v2/\": dial tcp: lookup registry-1.docker.io on 10.0.2.3:53: no such host"),
+        (
+            "COPY --from=nosuch a /x",
+            "invalid from flag value nosuch: Get \"https://registry-1.docker.io/v2/\": dial tcp: lookup registry-1.docker.io on 10.0.2.3:53: no such host",
+        ),
         ("COPY --from=busybox nosuch /x", "COPY failed: stat nosuch: file does not exist"),
-        ("COPY --chmod=755 a /x", "the --chmod option requires BuildKit. Refer to https://docs.docker.com/go/buildkit/ to learn how to build images with BuildKit enabled"),
-        ("RUN --mount=type=bind x", "the --mount option requires BuildKit. Refer to https://docs.docker.com/go/buildkit/ to learn how to build images with BuildKit enabled"),
-        ("ADD http://127.0.0.1:9/y /x", "ADD failed: Get \"http://127.0.0.1:9/y\": dial tcp 127.0.0.1:9: connect: connection refused"),
+        (
+            "COPY --chmod=755 a /x",
+            "the --chmod option requires BuildKit. Refer to https://docs.docker.com/go/buildkit/ to learn how to build images with BuildKit enabled",
+        ),
+        (
+            "RUN --mount=type=bind x",
+            "the --mount option requires BuildKit. Refer to https://docs.docker.com/go/buildkit/ to learn how to build images with BuildKit enabled",
+        ),
+        (
+            "ADD http://127.0.0.1:9/y /x",
+            "ADD failed: Get \"http://127.0.0.1:9/y\": dial tcp 127.0.0.1:9: connect: connection refused",
+        ),
         ("EXPOSE 80/xyz", "Invalid proto: xyz"),
         ("EXPOSE 99999", "Invalid containerPort: 99999"),
         ("STOPSIGNAL XX", "Invalid signal: XX"),
         ("ENV A=${B:?oops}", "failed to process \"${B:?oops}\": B: oops"),
-        ("RUN [\"nosuchcmd\"]", "failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process: exec: \"nosuchcmd\": executable file not found in $PATH: unknown"),
+        (
+            "RUN [\"nosuchcmd\"]",
+            "failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process: exec: \"nosuchcmd\": executable file not found in $PATH: unknown",
+        ),
         ("FROM ${X}", "base name (${X}) should not be blank"),
         ("FROM A/B", "invalid reference format: repository name must be lowercase"),
-        ("FROM --platform=a/b/c/d x", "failed to parse platform a/b/c/d: \"a/b/c/d\": cannot parse platform specifier: invalid argument"),
+        (
+            "FROM --platform=a/b/c/d x",
+            "failed to parse platform a/b/c/d: \"a/b/c/d\": cannot parse platform specifier: invalid argument",
+        ),
     ] {
         let text = said(&mut world, &[], &format!("FROM busybox\n{file}\n"));
         let quoted = Value::from(message).to_string();
@@ -262,7 +300,11 @@ fn what_is_refused_at_once_makes_nothing() {
     let file = "FROM busybox\n";
     for (query, dockerfile, words) in [
         (("t", "A"), file, "System: invalid reference format: repository name must be lowercase"),
-        (("squash", "1"), file, "InvalidParameter: squash is only supported with experimental mode"),
+        (
+            ("squash", "1"),
+            file,
+            "InvalidParameter: squash is only supported with experimental mode",
+        ),
         (("remote", "junk"), file, "System: remoteURL (junk) could not be recognized as URL"),
         (
             ("remote", "http://127.0.0.1:9/x"),
@@ -277,7 +319,11 @@ fn what_is_refused_at_once_makes_nothing() {
         (("target", "zz"), file, "InvalidParameter: failed to reach build target zz in Dockerfile"),
         (("version", "3"), file, "System: invalid version \"3\""),
         (("", ""), "", "InvalidParameter: the Dockerfile (Dockerfile) cannot be empty"),
-        (("", ""), "# c\n", "InvalidParameter: failed to parse Dockerfile: file with no instructions"),
+        (
+            ("", ""),
+            "# c\n",
+            "InvalidParameter: failed to parse Dockerfile: file with no instructions",
+        ),
         (("", ""), "RUN x\n", "InvalidParameter: no build stage in current context"),
         (("", ""), "ARG x\n", "InvalidParameter: no build stage in current context"),
         (
@@ -295,7 +341,9 @@ fn what_is_refused_at_once_makes_nothing() {
         assert_eq!(said(&mut world, &query, dockerfile), words);
     }
     let many = format!("FROM busybox\n{}", "LABEL a=b\n".repeat(2000));
-    assert!(said(&mut world, &[], &many).contains("2001 steps, and the simulator builds 1000 at most"));
+    assert!(
+        said(&mut world, &[], &many).contains("2001 steps, and the simulator builds 1000 at most")
+    );
     assert_eq!((world.images.len(), world.containers.len()), (1, 0));
 }
 
