@@ -207,7 +207,7 @@ impl World {
             let Some(other) = self.containers.get(*to) else { continue };
             let name = alias.to_uppercase().replace('-', "_");
             let bridge = other.endpoints.iter().find(|endpoint| &*endpoint.network == "bridge");
-            if let Some(address) = bridge.and_then(|endpoint| endpoint.address()) {
+            if let Some(address) = bridge.and_then(super::endpoint::Endpoint::address) {
                 let exposed = other.config.exposed_ports.iter().flat_map(|ports| ports.keys());
                 let mut ports: Vec<_> = exposed.filter_map(|port| parse_port(port).ok()).collect();
                 ports.sort_unstable();
