@@ -12,6 +12,7 @@ pub mod routes;
 mod table;
 mod unmatched;
 pub mod version;
+mod websocket;
 
 pub(crate) use date::civil;
 pub use profile::Profile;

@@ -16,6 +16,7 @@ use super::profile::Profile;
 use super::routes::{self, Reply};
 use super::unmatched::{self, Unmatched};
 use super::version::ApiVersion;
+use super::websocket;
 use crate::http1::{self, Framing, RequestHead, Server};
 use crate::job::{FailureKind, Job, Status, Stdio};
 
@@ -108,6 +109,13 @@ impl Replies {
                 }
                 server.switch(&head, out);
                 return true;
+            }
+            Reply::Upgrade if hijacks && route.job == "attach_ws" => {
+                let (head, switched) = websocket::handshake(head);
+                if server.switch(head.as_bytes(), out) && !switched {
+                    server.end(out);
+                }
+                return switched;
             }
             Reply::Upgrade if hijacks => {
                 let Some(switch) = switch_head(head) else {
@@ -236,7 +244,7 @@ fn whole(server: &mut Server, status: u16, headers: &[&[u8]], body: &[u8], out: 
 }
 
 /// RFC 4648 section 4, with padding.
-fn base64(bytes: &[u8]) -> String {
+pub(super) fn base64(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for group in bytes.chunks(3) {

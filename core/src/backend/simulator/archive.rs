@@ -131,8 +131,9 @@ fn extract(world: &mut World, job: &Job, body: &[u8], dialect: Dialect) -> Resul
     let refused = |words: String| {
         super::failures::system(format!("Error processing tar file(exit status 1): {words}"))
     };
+    let body = super::gzip::plain(body, 512 << 20).map_err(|words| refused(words.into()))?;
     let mut reader = Reader::new(512 << 20);
-    for entry in reader.feed(body).map_err(|error| refused(error.to_string()))? {
+    for entry in reader.feed(&body).map_err(|error| refused(error.to_string()))? {
         unpack(&mut view, &folder, &entry, false).map_err(|error| match error {
             Errno::RoFs => super::failures::forbidden("container rootfs is marked read-only"),
             error => refused(format!("{}: {}", entry.name, error.text().to_lowercase())),

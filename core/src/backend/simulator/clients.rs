@@ -14,6 +14,7 @@ use super::logs::Wanted;
 use super::registry::Script;
 use super::stats::Sampling;
 use super::versions::Dialect;
+use super::websocket::WebSocket;
 use super::world::{Due, Notice};
 use crate::id::JobId;
 use crate::job::{Cancel, Cx, Failure, Status, Stream};
@@ -67,6 +68,8 @@ pub(super) struct Client {
     pub(super) output: VecDeque<(Stream, Vec<u8>)>,
     /// Nothing more will come.
     pub(super) ended: bool,
+    /// It speaks in frames.
+    pub(super) websocket: Option<Box<WebSocket>>,
 }
 
 /// The keys that detach a client from a terminal, and how many of them it has just pressed.
@@ -122,6 +125,8 @@ impl Task {
     }
 }
 
+/// Answers to a WebSocket's pings that its client need not have read before more is read from it.
+const UNREAD: usize = 8;
 /// How often a container has its turn before the others do.
 const ROUNDS: usize = 8;
 
@@ -171,11 +176,18 @@ impl Simulator {
         let Some(Task::Attached(client)) = self.tasks.get_mut(&id) else { return Ok(()) };
         let mut detached = false;
         match bytes {
+            Some(bytes) if client.websocket.is_some() => {
+                detached = client.hear(bytes);
+                if !client.ended && client.input.is_empty() && !client.waits() {
+                    cx.read(id);
+                }
+            }
             Some(bytes) => detached = client.keys.filter(bytes, &mut client.input),
             None => client.input_ended = true,
         }
         let (serial, exec) = (client.serial, client.exec.clone());
         self.feed(cx, id);
+        self.flush(cx, id);
         let world = self.world.as_mut().expect("made with the first job");
         world.ready.insert(serial);
         if detached {
@@ -216,7 +228,7 @@ impl Simulator {
                 client.stdin = false;
                 return true;
             }
-            if asked_again {
+            if asked_again && !client.waits() {
                 cx.read(id);
             }
         }
@@ -244,6 +256,11 @@ impl Simulator {
     /// Writes what a client has not read yet.
     fn flush(&mut self, cx: &mut Cx<'_>, id: JobId) {
         let Some(Task::Attached(client)) = self.tasks.get_mut(&id) else { return };
+        if client.ended
+            && let Some(websocket) = &mut client.websocket
+        {
+            client.output.push_back((Stream::Stdout, websocket.end()));
+        }
         while let Some((stream, bytes)) = client.output.front_mut() {
             let written = cx.write_to(id, *stream, bytes);
             if written < bytes.len() {
@@ -251,6 +268,12 @@ impl Simulator {
                 return;
             }
             client.output.pop_front();
+        }
+        if let Some(websocket) = client.websocket.as_mut().filter(|socket| socket.waits) {
+            websocket.waits = false;
+            if client.input.is_empty() {
+                cx.read(id);
+            }
         }
         if client.ended {
             self.finish(cx, id);
@@ -399,7 +422,7 @@ impl Simulator {
                     && client.exec.is_none()
                     && client.takes(stream)
                 {
-                    client.output.push_back((stream, bytes.clone()));
+                    client.push(stream, bytes.clone());
                     self.flush(cx, *id);
                 } else if let Some(Task::Build(build)) = self.tasks.get_mut(id) {
                     build.hear(stream, &bytes);
@@ -448,7 +471,7 @@ impl Simulator {
                 && let Some(Task::Attached(client)) = self.tasks.get_mut(&id)
                 && client.takes(stream)
             {
-                client.output.push_back((stream, bytes));
+                client.push(stream, bytes);
                 self.flush(cx, id);
             }
         }
@@ -469,7 +492,7 @@ impl Simulator {
                 client.ended = true;
                 let wanted = rest.iter().filter(|(stream, _)| client.takes(*stream)).cloned();
                 let wanted: Vec<_> = wanted.collect();
-                client.output.extend(wanted);
+                wanted.into_iter().for_each(|(stream, bytes)| client.push(stream, bytes));
                 self.flush(cx, id);
             }
         }
@@ -555,6 +578,34 @@ impl Simulator {
 }
 
 impl Client {
+    /// Keeps output until it is read.
+    pub(super) fn push(&mut self, stream: Stream, bytes: Vec<u8>) {
+        let bytes = match &self.websocket {
+            Some(websocket) => websocket.write(&bytes),
+            None => bytes,
+        };
+        self.output.push_back((stream, bytes));
+    }
+
+    /// Reads frames; whether their client detaches.
+    fn hear(&mut self, bytes: &[u8]) -> bool {
+        let (mut data, mut answer) = (Vec::new(), Vec::new());
+        let Some(websocket) = &mut self.websocket else { return false };
+        if !websocket.read(bytes, &mut data, &mut answer) {
+            (self.ended, self.input_ended) = (true, true);
+        }
+        if !answer.is_empty() {
+            self.output.push_back((Stream::Stdout, answer));
+        }
+        websocket.waits = self.output.len() > UNREAD;
+        self.stdin && self.keys.filter(&data, &mut self.input)
+    }
+
+    /// Whether nothing is to be read from it for now.
+    fn waits(&self) -> bool {
+        self.websocket.as_ref().is_some_and(|websocket| websocket.waits)
+    }
+
     fn takes(&self, stream: Stream) -> bool {
         match stream {
             Stream::Stdout => self.stdout,

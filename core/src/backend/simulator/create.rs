@@ -96,6 +96,8 @@ impl World {
             return Err(invalid(words));
         }
         host.complete(dialect);
+        self.settle_mode(&mut host, dialect);
+        let links = self.find_links(&mut host, dialect)?;
         let id = self.hex_id();
         let name = self.reserve(name, dialect)?;
         let serial = self.containers.next_serial();
@@ -107,6 +109,7 @@ impl World {
         (container.endpoints, container.mounts) = (endpoints, mounts);
         self.emit_container("create", &container, &[]);
         self.containers.insert(container);
+        self.add_links(serial, &links);
         self.touch();
         Ok((serial, Vec::new()))
     }
@@ -195,6 +198,7 @@ pub(super) fn check(
         ));
     }
     check_restart_policy(host, dialect)?;
+    super::links::check(config, host)?;
     let bound = host.port_bindings.iter().flatten();
     for (port, bindings) in bound {
         parse_port(port)?;

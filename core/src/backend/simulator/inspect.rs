@@ -13,6 +13,7 @@ use super::container::{Container, State};
 use super::endpoint::EndpointSettings;
 use super::health::Shown as ShownHealth;
 use super::host_config::{HostConfig, PortBinding};
+use super::links::CONTAINER;
 use super::list::{Slashed, listens};
 use super::mounts::Shown as ShownMount;
 use super::versions::Dialect;
@@ -155,10 +156,13 @@ impl<'a> Inspected<'a> {
     ) -> Self {
         let id = &container.id;
         // Made when it is first started.
-        let file = |name: &str| match container.started {
+        let file_of = |id: &str, name: &str| match container.started {
             Some(_) => format!("{ROOT}/containers/{id}/{name}"),
             None => String::new(),
         };
+        let file = |name: &str| file_of(id, name);
+        // Who shares a network shares what is written for it.
+        let network = container.host.network_mode.strip_prefix(CONTAINER).unwrap_or(id);
         let size_rw = if size { world.size_rw_of(container) } else { 0 };
         // One that has ended can still be asked for, but its container does not name it any more.
         let runs = |id: &&str| world.execs.all.get(*id).is_some_and(|e| e.exit_code.is_none());
@@ -171,9 +175,9 @@ impl<'a> Inspected<'a> {
             args: container.args(),
             state: ContainerState::of(container),
             image: &container.image,
-            resolv_conf_path: file("resolv.conf"),
-            hostname_path: file("hostname"),
-            hosts_path: file("hosts"),
+            resolv_conf_path: file_of(network, "resolv.conf"),
+            hostname_path: file_of(network, "hostname"),
+            hosts_path: file_of(network, "hosts"),
             log_path: file(&format!("{id}-json.log")),
             name: Slashed(&container.name),
             restart_count: container.restarts,
@@ -183,7 +187,10 @@ impl<'a> Inspected<'a> {
             process_label: "",
             app_armor_profile: "",
             exec_ids: (!execs.is_empty()).then_some(execs),
-            host_config: container.host.shown(dialect),
+            host_config: HostConfig {
+                links: world.links_of(container),
+                ..container.host.shown(dialect)
+            },
             graph_driver: GraphDriver::of(container),
             size_rw: size.then_some(size_rw),
             size_root_fs: size.then_some(image + size_rw),

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::container::{Serial, State};
 use super::create::check_restart_policy;
-use super::failures::{conflict, invalid, not_found, not_modified, not_running, system};
+use super::failures::{conflict, invalid, not_modified, not_running, system};
 use super::filters::Filters;
 use super::host_config::HostConfig;
 use super::process::Signal;
@@ -268,21 +268,6 @@ impl World {
         Ok(None)
     }
 
-    /// Removes a container's link under another name. Nothing has links but by `HostConfig.Links`, which are not names.
-    pub(super) fn remove_link(&self, wanted: &str, dialect: Dialect) -> Result<(), Failure> {
-        let name = wanted.trim_start_matches('/');
-        match name.split_once('/') {
-            None => {
-                self.find(wanted, dialect)?;
-                Err(conflict("Conflict, cannot remove the default name of the container"))
-            }
-            Some((parent, _)) if self.containers.named(parent).is_none() => {
-                Err(system(format!("Cannot get parent /{parent} for name /{name}")))
-            }
-            Some(_) => Err(not_found(format!("No such link: /{name}"))),
-        }
-    }
-
     /// Removes a container that does not run.
     pub(super) fn drop_container(&mut self, serial: Serial, volumes: bool) {
         let Some(container) = self.containers.remove(serial) else { return };
@@ -291,6 +276,7 @@ impl World {
         }
         self.ready.remove(&serial);
         self.performances.remove(&serial);
+        self.links.forget(serial);
         self.release_mounts_first(&container, volumes);
         self.notices.push(Notice::Removed { serial, exit_code: container.exit_code });
         self.touch();

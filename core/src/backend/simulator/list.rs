@@ -6,6 +6,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 use serde::Serialize;
+use serde::ser::SerializeSeq;
 
 use super::container::Container;
 use super::endpoint::EndpointSettings;
@@ -21,7 +22,7 @@ use crate::job::{Failure, FailureKind};
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Summary<'a> {
     id: &'a str,
-    names: [Slashed<'a>; 1],
+    names: Names<'a>,
     image: &'a str,
     #[serde(rename = "ImageID")]
     image_id: &'a str,
@@ -113,6 +114,24 @@ impl Serialize for Slashed<'_> {
     }
 }
 
+/// All names of a container: its own, and those that others have for it.
+struct Names<'a> {
+    own: &'a str,
+    linked: Vec<(&'a str, &'a str)>,
+}
+
+impl Serialize for Names<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let linked = self.linked.iter().map(|(other, alias)| alloc::format!("{other}/{alias}"));
+        let mut names = serializer.serialize_seq(Some(1 + self.linked.len()))?;
+        names.serialize_element(&Slashed(self.own))?;
+        for name in linked {
+            names.serialize_element(&Slashed(&name))?;
+        }
+        names.end()
+    }
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 const fn is_zero(number: &u64) -> bool {
     *number == 0
@@ -133,7 +152,7 @@ impl<'a> Summary<'a> {
         let health = container.health.as_ref();
         let summary = Self {
             id: &container.id,
-            names: [Slashed(&container.name)],
+            names: Names { own: &container.name, linked: world.linked_names(container.serial) },
             image: super::inspect::shown_image(container, world),
             image_id: &container.image,
             command: container.command(),

@@ -35,6 +35,7 @@ mod images;
 mod info;
 mod inspect;
 mod life;
+mod links;
 mod list;
 mod logs;
 mod mounts;
@@ -58,6 +59,7 @@ mod version;
 mod versions;
 mod volume_api;
 mod volumes;
+mod websocket;
 mod world;
 
 use alloc::borrow::Cow;

@@ -127,8 +127,8 @@ impl World {
     }
 
     /// The story of a pull: what its client is told, and what it brings.
-    pub(super) fn pull_script(&self, reference: Reference) -> Result<Script, Failure> {
-        if let Some(failure) = self.no_registry(&reference) {
+    pub(super) fn pull_script(&self, reference: &Reference) -> Result<Script, Failure> {
+        if let Some(failure) = self.no_registry(reference) {
             return Err(failure);
         }
         let tag = reference.tag.clone().unwrap_or_else(|| "latest".to_string());
@@ -229,7 +229,7 @@ impl Simulator {
             reference.tag = Some(tag.to_string());
         }
         let world = self.world.as_ref().expect("made with the first job");
-        let script = world.pull_script(reference)?;
+        let script = world.pull_script(&reference)?;
         cx.begin(id, Stdio::Raw);
         self.keep(id, Task::Script(script));
         self.tell_script(cx, id);

@@ -68,7 +68,7 @@ impl Simulator {
         }
         let dialect = self.dialect(job);
         match job.name() {
-            "attach" => return self.attach(cx, id, job, dialect),
+            "attach" | "attach_ws" => return self.attach(cx, id, job, dialect),
             "logs" => return self.logs(cx, id, job, dialect),
             "wait" => return self.wait(cx, id, job, dialect),
             "exec_start" => return self.exec_start(cx, id, job, body, dialect),
@@ -122,7 +122,7 @@ impl Simulator {
                     "This node is not part of a swarm",
                 ));
             }
-            "http" | "session" | "grpc" | "attach_ws" | "checkpoints" => {
+            "http" | "session" | "grpc" | "checkpoints" => {
                 cx.pass(id);
                 return Ok(());
             }

@@ -87,6 +87,15 @@ impl World {
 
     fn try_start(&mut self, serial: Serial) -> Result<(), (Failure, i32)> {
         let failed = |failure: Failure| (failure, 128);
+        let shared = self.check_neighbours(serial).map_err(failed)?;
+        if let Some(hostname) =
+            shared.and_then(|other| Some(self.containers.get(other)?.hostname().to_string()))
+            && let Some(container) = self.containers.get_mut(serial)
+        {
+            let mut config = (*container.config).clone();
+            config.hostname = hostname;
+            container.config = Arc::new(config);
+        }
         self.attach_networks(serial).map_err(failed)?;
         let published = self.publish_ports(serial).map_err(failed)?;
         let mut run = match self.launch(serial) {
@@ -108,7 +117,8 @@ impl World {
         container.stopped_by_hand = false;
         container.error = None;
         container.started = Some(now);
-        container.sandbox = Some((*sandbox).into());
+        // Who shares a network has none of its own.
+        container.sandbox = shared.is_none().then(|| (*sandbox).into());
         container.run = Some(Box::new(run));
         self.emit_mounts(serial, "mount");
         self.emit_of("start", serial, &[]);
@@ -174,9 +184,10 @@ impl World {
             }
         };
         let (own, other) = (own.cloned(), other.cloned());
+        let env = config.env.clone().unwrap_or_default();
         let spec = Spec {
             argv: config.argv().map(ToString::to_string).collect(),
-            env: config.env.clone().unwrap_or_default(),
+            env: [env, self.links_env(serial)].concat(),
             cwd: config.working_dir.clone(),
             user: config.user.clone(),
             tty: config.tty,

@@ -36,6 +36,16 @@ impl Scene {
     }
 
     fn start(&mut self, method: &str, target: &str, body: &str) -> JobId {
+        let id = self.open(method, target, body);
+        if self.engine.wants_stdin(id) && !body.is_empty() {
+            self.engine.stdin(self.now, id, body.as_bytes());
+        }
+        self.engine.stdin_end(self.now, id);
+        id
+    }
+
+    /// Begins a job whose client has more to send.
+    fn open(&mut self, method: &str, target: &str, body: &str) -> JobId {
         let length = body.len();
         let request = alloc::format!(
             "{method} {target} HTTP/1.1\r\nHost: docker\r\nContent-Type: application/json\r\nContent-Length: \
@@ -46,12 +56,7 @@ impl Scene {
             panic!("{request}")
         };
         let job = Job::from_request(head, ApiVersion::MIN..=ApiVersion::MAX);
-        let id = self.engine.start(self.now, job, 0);
-        if self.engine.wants_stdin(id) && !body.is_empty() {
-            self.engine.stdin(self.now, id, body.as_bytes());
-        }
-        self.engine.stdin_end(self.now, id);
-        id
+        self.engine.start(self.now, job, 0)
     }
 
     /// Lets time pass, timer by timer.
@@ -326,4 +331,42 @@ fn a_pull_tells_its_progress_and_ends_with_the_image() {
         scene.ask("POST", "/v1.41/images/create?fromImage=127.0.0.1:9/x&tag=1", Value::Null);
     let words = "Get \"http://127.0.0.1:9/v2/\": dial tcp 127.0.0.1:9: connect: connection refused";
     assert_eq!(refused, Err(words.into()));
+}
+
+#[test]
+fn a_websocket_is_attached_in_frames() {
+    use super::websocket::tests::frame;
+    let mut scene = Scene::new("");
+    let body = json!({"Image": "busybox", "Cmd": ["cat"], "OpenStdin": true});
+    scene.create("c1", body);
+    scene.ask("POST", "/v1.41/containers/c1/start", Value::Null).unwrap();
+    let socket = scene.open("GET", "/v1.41/containers/c1/attach/ws?stream=1", "");
+    let running = |scene: &mut Scene| {
+        let c1 = scene.ask("GET", "/v1.41/containers/c1/json", Value::Null).unwrap();
+        c1["State"]["Running"].as_bool().unwrap()
+    };
+    for (sent, answer) in [
+        (frame(0x89, b"pi"), "\u{8a}\u{2}pi"),
+        (frame(0x82, b"hello\n"), "\u{82}\u{6}hello\n"),
+        (frame(0x88, &[3, 0xe8]), "\u{88}\u{2}\u{3}\u{e8}"),
+    ] {
+        assert!(scene.engine.wants_stdin(socket));
+        scene.engine.stdin(scene.now, socket, &sent);
+        let mut out = Vec::new();
+        while let Some(output) = scene.engine.output(socket).filter(|out| !out.stdout.is_empty()) {
+            out.append(output.stdout);
+            scene.engine.taken(scene.now, socket);
+        }
+        let answer: Vec<u8> = answer.chars().map(|c| c as u8).collect();
+        assert_eq!(out, answer);
+    }
+    assert_eq!(scene.said(socket).status, Some(Ok(())));
+    assert!(running(&mut scene), "its stdin is kept open for the next");
+    let last = scene.open("GET", "/v1.44/containers/c1/attach/ws?stream=1&stdout=1", "");
+    scene.ask("POST", "/v1.44/containers/c1/kill", Value::Null).unwrap();
+    let said = scene.said(last);
+    assert_eq!(said.status, Some(Ok(())));
+    assert!(said.out.starts_with('\u{fffd}') && said.out.contains('\u{3}'), "a last frame");
+    let refused = scene.ask("GET", "/v1.41/containers/nosuch/attach/ws", Value::Null);
+    assert_eq!(refused, Err("No such container: nosuch".into()));
 }

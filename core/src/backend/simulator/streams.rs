@@ -1,6 +1,7 @@
-//! The jobs that a client stays with: `attach`, `logs`, `wait`, `exec_start`.
+//! The jobs that a client stays with: `attach` and `attach_ws`, `logs`, `wait`, `exec_start`.
 
 use alloc::borrow::Cow;
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::string::String;
@@ -15,6 +16,7 @@ use super::container::State;
 use super::failures::{conflict, invalid};
 use super::logs::Wanted;
 use super::versions::Dialect;
+use super::websocket::WebSocket;
 use super::world::World;
 use crate::id::JobId;
 use crate::job::{Cx, Failure, Job, Status, Stdio, Stream};
@@ -80,10 +82,13 @@ impl Simulator {
             _ => {}
         }
         let (serial, tty) = (container.serial, container.config.tty);
-        let (stdout, stderr) = (job.flag("stdout"), job.flag("stderr"));
-        let stdin = job.flag("stdin") && container.config.open_stdin;
+        let in_frames = job.name() == "attach_ws";
+        // Until 1.41 a WebSocket was attached to everything.
+        let wants = |stream: &str| in_frames && dialect.before(42) || job.flag(stream);
+        let (stdout, stderr) = (wants("stdout"), wants("stderr"));
+        let stdin = wants("stdin") && container.config.open_stdin;
         let closes = container.config.stdin_once && !tty;
-        let mut output = VecDeque::new();
+        let mut output = Vec::new();
         if job.flag("logs")
             && let Some(log) = &container.log
         {
@@ -91,15 +96,15 @@ impl Simulator {
             let mut number = 0;
             while let Some((at, line)) = log.next(number) {
                 if all.admits(line) {
-                    output.push_back((line.stream, line.bytes.to_vec()));
+                    output.push((line.stream, line.bytes.to_vec()));
                 }
                 number = at + 1;
             }
         }
-        cx.begin(id, stdio(tty));
+        cx.begin(id, if in_frames { Stdio::Raw } else { stdio(tty) });
         world.emit_of("attach", serial, &[]);
         world.ready.insert(serial);
-        let client = Client {
+        let mut client = Client {
             serial,
             exec: None,
             stdin,
@@ -109,11 +114,13 @@ impl Simulator {
             keys: DetachKeys { keys: if tty { keys } else { Vec::new() }, pressed: 0 },
             input: Vec::new(),
             input_ended: false,
-            output,
+            output: VecDeque::new(),
             ended: !job.flag("stream"),
+            websocket: in_frames.then(|| Box::new(WebSocket::new(dialect.before(28)))),
         };
+        output.into_iter().for_each(|(stream, bytes)| client.push(stream, bytes));
         self.keep(id, Task::Attached(client));
-        if stdin {
+        if stdin || in_frames {
             cx.read(id);
         }
         self.writable(cx, id)
@@ -224,6 +231,7 @@ impl Simulator {
             input_ended: false,
             output: VecDeque::new(),
             ended: false,
+            websocket: None,
         };
         self.keep(id, Task::Attached(client));
         if stdin {

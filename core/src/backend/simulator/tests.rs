@@ -64,6 +64,13 @@ fn words_are_names_and_a_version() {
         ("w\u{e9}b", format!("\"w\u{e9}b\" {name}")),
         ("--verbose", "there is no option \"--verbose\"".to_string()),
         ("--api-versions", "there is no option \"--api-versions\"".to_string()),
+        ("--bridge", "--bridge needs the word none: no default network".to_string()),
+        (
+            "--bridge=br0",
+            "\"br0\" is no bridge that can be simulated: leave --bridge out for the usual one, or say none"
+                .to_string(),
+        ),
+        ("--offline=1", "there is no option \"--offline=1\"".to_string()),
         ("--api-version", "--api-version needs a version, such as 1.41".to_string()),
         ("--api-version 1.23", format!("\"1.23\" {range}")),
         ("--api-version=1.56", format!("\"1.56\" {range}")),
@@ -221,4 +228,29 @@ fn what_is_not_there_is_missed_as_in_the_engine() {
     }
     let swarm = ask(&mut engine, at(0), Job::new("services")).unwrap_err();
     assert_eq!(swarm.0, FailureKind::Unavailable);
+}
+
+#[test]
+fn without_a_bridge_containers_have_no_network() {
+    for (words, networks, address) in
+        [("web", 3, "172.17.0.2"), ("--bridge none web", 2, ""), ("--bridge=none web", 2, "")]
+    {
+        let mut engine = engine(words);
+        assert_eq!(json(&mut engine, "networks").as_array().unwrap().len(), networks);
+        let list = json(&mut engine, "containers");
+        let bridge = &list[0]["NetworkSettings"]["Networks"]["bridge"];
+        assert_eq!((&list[0]["State"], &bridge["IPAddress"]), (&json!("running"), &json!(address)));
+    }
+}
+
+#[test]
+fn offline_there_are_no_registries() {
+    let mut engine = engine("--offline");
+    let job = Job::new("pull").with_env("fromImage", "alpine").with_env("tag", "latest");
+    let words = "Get \"https://registry-1.docker.io/v2/\": dial tcp: lookup registry-1.docker.io on 10.0.2.3:53: no \
+                 such host";
+    let refused = ask(&mut engine, at(0), job).unwrap_err();
+    assert_eq!(refused, (FailureKind::System, words.to_string()));
+    let search = ask(&mut engine, at(0), Job::new("search").with_env("term", "alpine"));
+    assert!(search.unwrap_err().1.contains("lookup index.docker.io"));
 }

@@ -19,6 +19,7 @@ use super::config::Config;
 use super::failures::{invalid, not_found, system};
 use super::files::tar::{Entry, EntryKind, Reader, Writer};
 use super::files::{ChangeKind, Kind, Meta, Node, Tree, diff};
+use super::gzip;
 use super::images::{History, Image, Layer};
 use super::mounts::names;
 use super::reference::Reference;
@@ -183,10 +184,11 @@ fn save(world: &World, wanted: &[String], dialect: Dialect) -> Result<Vec<u8>, F
     Ok(written(writer))
 }
 
-/// All that is in an archive.
+/// All that is in an archive, which may be compressed.
 pub(super) fn entries(bytes: &[u8]) -> Result<Vec<Entry>, String> {
+    let bytes = gzip::plain(bytes, MOST as usize)?;
     let mut reader = Reader::new(MOST);
-    let entries = reader.feed(bytes).map_err(|error| error.to_string())?;
+    let entries = reader.feed(&bytes).map_err(|error| error.to_string())?;
     reader.finish().map_err(|error| error.to_string())?;
     if entries.is_empty() && !reader.is_complete() {
         return Err("unexpected EOF".into());
@@ -316,8 +318,9 @@ fn try_load(world: &mut World, bytes: &[u8], dialect: Dialect) -> Result<Vec<u8>
                 for path in described["Layers"].as_array().into_iter().flatten() {
                     let path = text(path);
                     let archive = files.get(&path).ok_or_else(|| missing(&path))?;
-                    let size = lay(&mut tree, entries_of(archive)?)?;
-                    layers.push(Layer { digest: digest(archive), size, tree: tree.clone() });
+                    let archive = gzip::plain(archive, MOST as usize)?;
+                    let size = lay(&mut tree, entries_of(&archive)?)?;
+                    layers.push(Layer { digest: digest(&archive), size, tree: tree.clone() });
                 }
                 let config = body::typed::<Config>(
                     body::cleaned(document["config"].clone()),

@@ -20,6 +20,7 @@ use super::failures::{invalid, not_found, system};
 use super::files::Store;
 use super::host_config::HostConfig;
 use super::images::Images;
+use super::links::Links;
 use super::networks::Networks;
 use super::process::Behaviour;
 use super::versions::Dialect;
@@ -41,6 +42,7 @@ pub(super) struct World {
     pub(super) networks: Networks,
     pub(super) volumes: Volumes,
     pub(super) execs: Execs,
+    pub(super) links: Links,
     pub(super) store: Store,
     pub(super) bus: Bus,
     /// Containers whose processes have something to do.
@@ -217,6 +219,7 @@ impl World {
             networks: Networks::new(now, &mut random),
             volumes: Volumes::default(),
             execs: Execs::default(),
+            links: Links::default(),
             store: Store::new(),
             bus: Bus::default(),
             ready: BTreeSet::new(),

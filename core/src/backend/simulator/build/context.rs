@@ -7,7 +7,7 @@ use alloc::string::String;
 use crate::backend::simulator::failures::{invalid, system};
 use crate::backend::simulator::files::Tree;
 use crate::backend::simulator::mounts::names;
-use crate::backend::simulator::{gzip, image_api, transfer};
+use crate::backend::simulator::{image_api, transfer};
 use crate::job::Failure;
 
 /// Bytes of a Dockerfile.
@@ -21,10 +21,9 @@ const MAX_DOCKERFILE: usize = 1 << 20;
 ///
 /// In the engine's words: no archive, no Dockerfile.
 pub(super) fn read(archive: &[u8], dockerfile: &str) -> Result<(Tree, String), Failure> {
-    let archive = gzip::plain(archive, transfer::MOST as usize).map_err(system)?;
     let mut tree = Tree::new();
     if !archive.is_empty() {
-        transfer::entries(&archive)
+        transfer::entries(archive)
             .and_then(|entries| transfer::lay(&mut tree, entries))
             .map_err(system)?;
     }

@@ -1,6 +1,6 @@
 //! The images of a build, and how they are found again.
 
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -98,7 +98,7 @@ fn is_same(one: &Config, other: &Config) -> bool {
     let words = |words: &Words| words.as_deref().unwrap_or_default().to_vec();
     let keys = |config: &Config| -> [Vec<String>; 2] {
         [&config.exposed_ports, &config.volumes]
-            .map(|set| set.iter().flatten().map(|(key, _)| key.to_string()).collect())
+            .map(|set| set.iter().flatten().map(|(key, _)| key.clone()).collect())
     };
     let labels = |config: &Config| {
         config.labels.iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect::<Vec<_>>()

@@ -338,7 +338,7 @@ fn plan(file: &Dockerfile, options: &Options) -> Result<(VecDeque<Todo>, usize),
                 todo.push_back(Todo::Show);
             }
             Instruction::Arg(pairs) if stages == 0 => {
-                todo.push_back(Todo::Meta(line.clone(), pairs))
+                todo.push_back(Todo::Meta(line.clone(), pairs));
             }
             _ if stages == 0 => return Err(invalid("no build stage in current context")),
             instruction => {

@@ -127,7 +127,7 @@ impl Build {
             return Ok(Arc::clone(image));
         }
         let reference = Reference::parse(name).map_err(ToString::to_string)?;
-        let script = world.pull_script(reference)?;
+        let script = world.pull_script(&reference)?;
         for line in script.lines {
             self.output.raw(line);
         }
