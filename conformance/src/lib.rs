@@ -27,6 +27,7 @@ pub mod encryption;
 pub mod engine;
 pub mod faults;
 pub mod forwarding;
+pub mod imitation;
 pub mod keys;
 pub mod live;
 pub mod play;
