@@ -16,7 +16,7 @@ use crate::daemon::{Daemon, Folder};
 #[macro_export]
 macro_rules! live_tests {
     ($binary:expr) => {
-        $crate::suites!(live, std::path::Path::new($binary); listing inspecting describing older_engine);
+        $crate::suites!(live, std::path::Path::new($binary); listing inspecting describing older_engine docker_py);
     };
 }
 
@@ -168,6 +168,35 @@ pub fn describing(binary: &Path) {
         assert!(info.contains("Running: 2") && info.contains("simulator"), "{info}");
         assert!(docker.run(&["system", "df"]).contains("Containers"));
     });
+}
+
+/// The example of tests with docker-py and pytest, as it is written: it starts a simulator itself (`SWARMD` names it). Python is
+/// that of `SWARM_PYTHON`, or `python3`.
+///
+/// # Panics
+///
+/// A test in it fails, or the packages are not there and have to be.
+pub fn docker_py(binary: &Path) {
+    let python = std::env::var("SWARM_PYTHON").unwrap_or_else(|_| String::from("python3"));
+    let probe = Command::new(&python).args(["-c", "import docker, pytest"]).output();
+    if !probe.is_ok_and(|probe| probe.status.success()) {
+        let required = std::env::var("SWARM_LIVE").is_ok_and(|value| value == "required");
+        let missing = format!("{python} has no docker and pytest");
+        assert!(!required, "{missing}: install Debian's python3-docker and python3-pytest");
+        println!("skipped: {missing}");
+        return;
+    }
+    let folder = Folder::new();
+    let file = folder.file("test_shop.py");
+    fs::write(&file, include_str!("../clients/test_shop.py")).expect("a file can be written");
+    let output = Command::new(&python)
+        .args(["-m", "pytest", "-q", "-p", "no:cacheprovider", &file])
+        .env("SWARMD", binary)
+        .env_remove("DOCKER_HOST")
+        .output()
+        .expect("python runs");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("4 passed"), "{said}");
 }
 
 /// A simulator that announces an older API.

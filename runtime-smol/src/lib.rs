@@ -31,6 +31,7 @@ compile_error!("libswarm-smol needs Linux's epoll; libswarm-std has the same dae
 mod driver;
 mod epoll;
 mod socket;
+mod splice;
 
 use std::io;
 use std::process::ExitCode;
@@ -47,7 +48,7 @@ pub use libswarm_host as host;
 ///
 /// # Errors
 ///
-/// The operating system refuses an epoll, or waiting for it fails. What goes wrong with single connections ends these.
+/// The operating system refuses an epoll, or waiting for it fails; or a file that a backend wants kept cannot be written. What goes wrong with single connections ends these.
 pub async fn run(server: Server) -> io::Result<()> {
     Driver::new(server, Waits::Reactor)?.run().await
 }

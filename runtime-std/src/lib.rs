@@ -30,6 +30,7 @@ mod accept;
 mod connection;
 mod encrypted;
 mod shared;
+mod splice;
 
 use std::io;
 use std::process::ExitCode;
@@ -47,8 +48,8 @@ pub use libswarm_host as host;
 ///
 /// # Errors
 ///
-/// The operating system refuses a thread for a frontend, or waiting fails; or a backend has panicked, after which nothing can
-/// be said of the node's state. What goes wrong with single connections ends these.
+/// The operating system refuses a thread for a frontend, or waiting fails; a file that a backend wants kept cannot be written;
+/// or a backend has panicked, after which nothing can be said of the node's state. What goes wrong with single connections ends these.
 pub fn run(server: Server) -> io::Result<()> {
     let Server { listeners, config, engine, clock, certificates, stopped, .. } = server;
     let shared = Arc::new(Shared::new(config, engine, clock, certificates)?);
@@ -67,7 +68,8 @@ pub fn run(server: Server) -> io::Result<()> {
         // One that panicked has said so on stderr.
         let _ = acceptor.join();
     }
-    result
+    result?;
+    libswarm_host::save(shared.save()).map_err(io::Error::other)
 }
 
 /// The whole of `swarmd-std`: its command line, with the backends of `registry`, and this runtime.

@@ -5,6 +5,7 @@ mod inheriting;
 mod printing;
 mod process;
 mod sockets;
+mod state;
 mod stopping;
 
 pub use command_line::{addresses, backends, errors, help, usage};
@@ -12,6 +13,7 @@ pub use inheriting::{groups, inherited, json};
 pub use printing::{chain, closed_stdout, debug};
 pub use process::{Daemon, Folder, run};
 pub use sockets::{ports, taken_over, unix};
+pub use state::{dying, kept, unusable};
 pub use stopping::{second_signal, stops};
 
 /// Makes the tests of a daemon: all suites of this module, for the binary at that path.
@@ -20,7 +22,8 @@ macro_rules! daemon_tests {
     ($binary:expr) => {
         $crate::suites!(daemon, std::path::Path::new($binary);
             help usage errors addresses backends ports unix taken_over stops second_signal
-            debug chain closed_stdout inherited groups json);
+            debug chain closed_stdout inherited groups json
+            kept unusable dying);
     };
 }
 

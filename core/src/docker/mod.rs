@@ -7,7 +7,7 @@ mod date;
 mod index;
 mod profile;
 pub mod query;
-mod reply;
+pub(crate) mod reply;
 pub mod routes;
 mod table;
 mod unmatched;

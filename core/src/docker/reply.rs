@@ -277,6 +277,28 @@ fn http_status(kind: FailureKind) -> u16 {
     }
 }
 
+/// The status that the client of a job with this end gets; `begun` is whether the job itself has begun its answer, and so
+/// maybe taken its connection over.
+pub(crate) fn status_of(job: &Job, status: &Status, begun: bool) -> u16 {
+    match status {
+        Status::Failed(failure) => http_status(failure.kind),
+        Status::NotHandled { .. } if job.name() == Job::HTTP => 404,
+        Status::NotHandled { .. } => 501,
+        Status::Ok => {
+            let request = job.request();
+            let Some((route, head)) =
+                request.and_then(|asked| Some((asked.route()?, asked.head())))
+            else {
+                return 200;
+            };
+            match route.reply_to(routes::query(head.target())) {
+                Reply::Hijack | Reply::Upgrade if begun && head.header("upgrade").is_some() => 101,
+                _ => route.success,
+            }
+        }
+    }
+}
+
 fn json_message(message: &str) -> String {
     let message = serde_json::to_string(message).unwrap_or_default();
     format!("{{\"message\":{message}}}\n")

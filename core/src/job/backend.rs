@@ -1,5 +1,6 @@
 //! What answers jobs.
 
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
@@ -44,6 +45,28 @@ pub trait Backend: Send {
     /// The servers that it leaves jobs to ([`Cx::join`]), so that whoever runs it can prepare for them, and complain early of
     /// what cannot work.
     fn upstreams(&self) -> Vec<Arc<Upstream>> {
+        Vec::new()
+    }
+
+    /// The files that its words name, as they name them. Whoever runs it reads them and hands each to
+    /// [`load`](Backend::load) before the first job.
+    fn files(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Takes the content of one of its [files](Backend::files).
+    ///
+    /// # Errors
+    ///
+    /// Says what is wrong with it and where, in words that name the file.
+    fn load(&mut self, file: &str, content: &[u8]) -> Result<(), String> {
+        let _ = (file, content);
+        Ok(())
+    }
+
+    /// What is to be written, and to which files, when all is over.
+    fn save(&mut self, cx: &mut Cx<'_>) -> Vec<(String, Vec<u8>)> {
+        let _ = cx;
         Vec::new()
     }
 

@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::engine::Log;
 use super::jobs::{Alarm, Entry, Shared, Want, Work};
 use super::{Body, FailureKind, Job, Status, Stdio, Stream, Upstream};
+use crate::docker::reply;
 use crate::id::JobId;
 use crate::time::Instant;
 use crate::timers::TimerKey;
@@ -126,6 +127,45 @@ impl<'a> Cx<'a> {
         }
         entry.joined = Some(Arc::clone(upstream));
         self.shared.mark(job);
+    }
+
+    /// Breaks the connection of the job's client when so many more bytes of its answer have gone there (those of the body, as
+    /// the job writes them): what is a whole answer to the job is half of one to the client. With 0 the client gets not even
+    /// a head. The job is told [`Cancel::Gone`](super::Cancel::Gone) then if it has not ended. A job that fails before it
+    /// answers is not cut.
+    pub fn cut_after(&mut self, job: JobId, bytes: u64) {
+        if let Some(entry) = self.entry(job) {
+            entry.cut_after = Some(bytes);
+            self.shared.mark(job);
+        }
+    }
+
+    /// Lets the engine look dead: all connections are cut, this job's included, and none is taken before `until`.
+    pub fn go_down(&mut self, until: Instant) {
+        self.shared.down_until = Some(until);
+        self.shared.cut_all = true;
+    }
+
+    /// Whether the job, which is or was one of this backend's, has not been removed yet.
+    #[must_use]
+    pub fn knows(&self, job: JobId) -> bool {
+        self.shared.jobs.get(job.0).is_some()
+    }
+
+    /// The HTTP status that the client of this job (`asked`) gets, once that is settled: when the answer has begun, or the
+    /// job has ended. `None` also for a job that has been passed on to another backend.
+    #[must_use]
+    pub fn http_status(&self, job: JobId, asked: &Job) -> Option<u16> {
+        let entry = self.shared.jobs.get(job.0).filter(|entry| entry.is_of(self.backend))?;
+        let nobody = Status::NotHandled { asked: String::new() };
+        let status = match &entry.status {
+            None if entry.passed && !self.shared.has_next(job) => &nobody,
+            None if entry.begun.is_some() && !entry.passed => &Status::Ok,
+            None => return None,
+            Some(_) if entry.begun.is_some() => &Status::Ok,
+            Some(status) => status,
+        };
+        Some(reply::status_of(asked, status, entry.begun.is_some()))
     }
 
     /// Whether the chain goes on behind this backend.

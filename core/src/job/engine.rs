@@ -54,6 +54,9 @@ pub struct Output<'a> {
     /// The server that answers in its place, set by [`Cx::join`]. The owner relays between the job's client and that server,
     /// and removes the job when it is done.
     pub joined: Option<&'a Arc<Upstream>>,
+    /// So many more bytes of its answer are to reach its client, whose connection breaks then ([`Cx::cut_after`]): with 0
+    /// bytes left it gets not even a head. Who passes bytes on counts them down.
+    pub cut_after: &'a mut Option<u64>,
     /// How it ended.
     pub status: Option<&'a Status>,
     /// Whether it waits for [`Engine::stdin`].
@@ -77,6 +80,8 @@ impl Engine {
                 now: Instant::ZERO,
                 epoch: Duration::ZERO,
                 random: fastrand::Rng::with_seed(seed),
+                down_until: None,
+                cut_all: false,
             },
         }
     }
@@ -117,6 +122,24 @@ impl Engine {
             .iter()
             .find_map(|(_, backend)| self.backends[*backend].profile())
             .unwrap_or_default()
+    }
+
+    /// The files that the backends want written, by name, when all is over: each is asked once ([`Backend::save`]).
+    pub fn save(&mut self) -> Vec<(String, Vec<u8>)> {
+        let backends = self.backends.iter_mut().enumerate();
+        let shared = &mut self.shared;
+        backends.flat_map(|(nth, backend)| backend.save(&mut Cx::new(shared, nth))).collect()
+    }
+
+    /// Whether the engine is to look dead to whoever connects now ([`Cx::go_down`]).
+    #[must_use]
+    pub fn is_down(&self, now: Instant) -> bool {
+        self.shared.down_until.is_some_and(|until| now < until)
+    }
+
+    /// Whether the owner is to cut all connections, because the engine has just [died](Cx::go_down). Says so once.
+    pub fn take_cut(&mut self) -> bool {
+        core::mem::take(&mut self.shared.cut_all)
     }
 
     /// Starts a job. `owner` comes back from [`poll`](Engine::poll) with it.
@@ -230,6 +253,7 @@ impl Engine {
             whole: &mut entry.whole,
             path_stat: entry.path_stat.as_deref(),
             joined: entry.joined.as_ref(),
+            cut_after: &mut entry.cut_after,
             status: entry.status.as_ref(),
         };
         Some((entry.job.as_ref()?, output))

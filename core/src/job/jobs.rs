@@ -25,6 +25,10 @@ pub(super) struct Shared {
     pub(super) now: Instant,
     pub(super) epoch: Duration,
     pub(super) random: fastrand::Rng,
+    /// No connection is taken before then.
+    pub(super) down_until: Option<Instant>,
+    /// Every connection is to be cut, which the owner has not been told yet.
+    pub(super) cut_all: bool,
 }
 
 /// One job under way.
@@ -50,6 +54,8 @@ pub(super) struct Entry {
     pub(super) joined: Option<Arc<Upstream>>,
     /// A write came up short; [`Event::Writable`] is owed.
     pub(super) short: bool,
+    /// So many more bytes of its answer reach its client, whose connection breaks then.
+    pub(super) cut_after: Option<u64>,
     /// The parent has asked for output with [`Cx::read_child`].
     pub(super) parent_reads: bool,
     pub(super) status: Option<Status>,
@@ -134,6 +140,7 @@ impl Shared {
             path_stat: None,
             joined: None,
             short: false,
+            cut_after: None,
             parent_reads: false,
             status: None,
             timers: Vec::new(),

@@ -11,6 +11,7 @@ mod conn;
 mod link;
 mod output;
 mod relay;
+mod splice;
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
@@ -40,8 +41,9 @@ use crate::timers::Timers;
 /// - [`handle`](Node::handle) never fails: bad input becomes an action. It may be called any number of times before
 ///   [`poll`](Node::poll) is.
 /// - Each [`Action::Read`] allows one read; no `Read`, no read. That is what bounds the node's memory.
-/// - At most one of `Write`, `Shutdown` and `Close` is outstanding for a connection. The node asks for the next only when
-///   [`Input::Done`] has told of the end of the one before, so two threads that hold actions never reorder bytes.
+/// - At most one of `Write`, `Shutdown` and a `Splice` to it is outstanding for a connection. The node asks for the next only
+///   when [`Input::Done`] or [`Input::Spliced`] has told of the end of the one before, so two threads that hold actions never
+///   reorder bytes. A `Close` may come at any time.
 /// - [`poll_timeout`](Node::poll_timeout) may be asked at any time; when it is reached, [`Input::Timeout`] is due.
 /// - `poll` is O(1): it looks at connections that have something to do, never at all of them.
 ///
@@ -178,6 +180,9 @@ impl Node {
         if self.stopping.is_some() {
             return Err(Refusal::Stopping);
         }
+        if self.engine.is_down(self.now) {
+            return Err(Refusal::Down);
+        }
         if self.clients >= self.config.max_connections {
             if !core::mem::replace(&mut self.full, true) {
                 let limit = self.config.max_connections;
@@ -208,6 +213,14 @@ impl Node {
             Input::Broken(id) => self.route(id, Conn::broken, |conn, env| {
                 conn.upstream_broken(env, "the connection broke");
             }),
+            Input::WriteFailed(id) => {
+                self.route(id, Conn::broken, Conn::upstream_deaf);
+            }
+            Input::Spliced { from, bytes, eof } => self.route(
+                from,
+                |conn, env| conn.spliced_up(env, bytes, eof),
+                |conn, env| conn.spliced_down(env, bytes, eof),
+            ),
             Input::Failed(id, reason) => {
                 self.route(id, Conn::broken, |conn, env| conn.upstream_broken(env, reason));
             }
@@ -235,7 +248,7 @@ impl Node {
         }
         while let Some(id) = self.ready.front().copied() {
             if let Some(Slot::Client(conn)) = self.conns.get_mut(id.0) {
-                if let Some(action) = conn.next_action(out) {
+                if let Some(action) = conn.next_action(self.config.splice, out) {
                     if let Action::Close { .. } = action {
                         self.clients -= 1;
                         self.full = false;
@@ -281,6 +294,11 @@ impl Node {
     #[must_use]
     pub fn upstream_connections(&self) -> usize {
         self.conns.len() - self.clients
+    }
+
+    /// The files that the backends want written, by name, when all is over.
+    pub fn save(&mut self) -> Vec<(String, Vec<u8>)> {
+        self.engine.save()
     }
 
     /// The engine, to look at its jobs.
@@ -355,6 +373,10 @@ impl Node {
                         conn.progress(env);
                     }
                 });
+            }
+            if self.engine.take_cut() {
+                self.each(Conn::cut);
+                continue;
             }
             if self.released.is_empty() && self.joins.is_empty() {
                 return;

@@ -10,6 +10,7 @@ use libswarm::job::Engine;
 use libswarm::node::Config;
 
 use crate::clock::Clock;
+use crate::files::{self, FileError};
 use crate::listen::{InheritError, Inherited, ListenError, Listener, Setup, listen_with};
 use crate::stop::Stopped;
 use crate::tls::{Certificates, TlsError};
@@ -113,11 +114,11 @@ impl ServerBuilder {
         self
     }
 
-    /// Makes the backends, reads certificates, starts the clock and listens, in that order. `stopped` comes from [`stopper`](crate::stopper).
+    /// Makes the backends, reads their files and certificates, starts the clock and listens, in that order. `stopped` comes from [`stopper`](crate::stopper).
     ///
     /// # Errors
     ///
-    /// A backend cannot be made, a certificate cannot be used, an address cannot be listened on, or the operating system has no
+    /// A backend cannot be made or one of its files cannot be used, a certificate cannot be used, an address cannot be listened on, or the operating system has no
     /// random numbers.
     pub fn build(self, stopped: Stopped) -> Result<Server, BuildError> {
         let clock = Clock::start();
@@ -127,7 +128,8 @@ impl ServerBuilder {
         let mut engine = Engine::new(random()?);
         engine.set_epoch(clock.epoch());
         for line in &self.backends {
-            let (name, backend) = self.registry.make(line).map_err(BuildError::Backend)?;
+            let (name, mut backend) = self.registry.make(line).map_err(BuildError::Backend)?;
+            files::load(&mut *backend).map_err(BuildError::File)?;
             for upstream in backend.upstreams() {
                 if let Remote::Tls { tls, .. } = &upstream.address {
                     certificates.prepare(tls).map_err(BuildError::Tls)?;
@@ -161,6 +163,8 @@ fn random() -> Result<u64, BuildError> {
 pub enum BuildError {
     /// A backend is unknown or refuses its words.
     Backend(RegistryError),
+    /// A file that a backend names cannot be read, or the backend refuses what is in it.
+    File(FileError),
     /// An address cannot be listened on.
     Listen(ListenError),
     /// There are no such sockets to inherit.
@@ -175,6 +179,7 @@ impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Backend(error) => write!(f, "{error}"),
+            Self::File(error) => write!(f, "{error}"),
             Self::Listen(error) => write!(f, "{error}"),
             Self::Inherit(error) => write!(f, "{error}"),
             Self::Tls(error) => write!(f, "{error}"),
@@ -189,6 +194,7 @@ impl Error for BuildError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Backend(error) => error.source(),
+            Self::File(error) => error.source(),
             Self::Listen(error) => error.source(),
             Self::Inherit(error) => error.source(),
             Self::Tls(error) => error.source(),

@@ -360,6 +360,7 @@ impl Simulator {
         let Some(world) = &mut self.world else { return };
         let next = if later.is_empty() { world.agenda.next() } else { Some(world.instant) };
         world.ready = later;
+        let next = next.map(|moment| self.node_time(moment));
         if self.wake.as_ref().map(|(at, _)| *at) == next {
             return;
         }

@@ -62,6 +62,61 @@ impl fmt::Display for Rfc3339 {
     }
 }
 
+/// Reads a moment that RFC 3339 allows, from 1970 on, to the nanosecond.
+pub(super) fn parse_rfc3339(text: &str) -> Option<Duration> {
+    let (date, rest) = text.split_once(['T', 't'])?;
+    let (zone_at, sign) = match rest.find(['Z', 'z', '+', '-'])? {
+        at if matches!(rest.as_bytes()[at], b'Z' | b'z') => (at, 0),
+        at => (at, if rest.as_bytes()[at] == b'+' { -1 } else { 1 }),
+    };
+    let (time, zone) = (&rest[..zone_at], &rest[zone_at + 1..]);
+    let fields = |text: &str, by: char, width: &[usize]| -> Option<[u32; 3]> {
+        let mut numbers = [0; 3];
+        let mut parts = text.split(by);
+        for (number, width) in numbers.iter_mut().zip(width) {
+            let part = parts.next().filter(|part| part.len() == *width)?;
+            *number = part.bytes().all(|b| b.is_ascii_digit()).then(|| part.parse().ok())??;
+        }
+        parts.next().is_none().then_some(numbers)
+    };
+    let [year, month, day] = fields(date, '-', &[4, 2, 2])?;
+    let (clock, fraction) = time.split_once('.').unwrap_or((time, "0"));
+    let [hour, minute, second] = fields(clock, ':', &[2, 2, 2])?;
+    let [zone_hours, zone_minutes, _] = match (sign, zone) {
+        (0, "") => [0; 3],
+        (0, _) => return None,
+        (_, zone) => fields(zone, ':', &[2, 2])?,
+    };
+    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let days_of_month = match month {
+        2 => 28 + u32::from(leap),
+        4 | 6 | 9 | 11 => 30,
+        1..=12 => 31,
+        _ => return None,
+    };
+    let in_range = year >= 1970
+        && (1..=days_of_month).contains(&day)
+        && hour < 24
+        && minute < 60
+        && second <= 60
+        && zone_hours < 24
+        && zone_minutes < 60
+        && !fraction.is_empty()
+        && fraction.bytes().all(|b| b.is_ascii_digit());
+    if !in_range {
+        return None;
+    }
+    // Months begin with March, so that the leap day is the last of the year.
+    let (years, months) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let days = years * 365 + years / 4 - years / 100 + years / 400 + (153 * months + 2) / 5 + day;
+    let days = u64::from(days).checked_sub(719_469)?;
+    let seconds =
+        days * DAY + u64::from(hour) * HOUR + u64::from(minute) * MINUTE + u64::from(second);
+    let offset = i64::from(zone_hours * 3600 + zone_minutes * 60) * sign;
+    let nanos = format!("{fraction:0<9}").get(..9)?.parse().ok()?;
+    Some(Duration::new(seconds.checked_add_signed(offset)?, nanos))
+}
+
 impl serde::Serialize for Rfc3339 {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
@@ -70,7 +125,7 @@ impl serde::Serialize for Rfc3339 {
 
 #[cfg(test)]
 mod tests {
-    use super::{DAY, HOUR, MINUTE, Rfc3339, human};
+    use super::{DAY, HOUR, MINUTE, Rfc3339, human, parse_rfc3339};
     use alloc::string::ToString;
     use core::time::Duration;
     use proptest::prelude::*;
@@ -123,7 +178,40 @@ mod tests {
         }
     }
 
+    #[test]
+    fn moments_are_read_as_rfc_3339_has_them() {
+        for (text, seconds) in [
+            ("1970-01-01T00:00:00Z", Some(0)),
+            ("2000-02-29T00:00:00z", Some(951_782_400)),
+            ("2020-01-06T10:36:59.5+01:30", Some(1_578_301_619)),
+            ("2020-01-06t08:06:59-01:00", Some(1_578_301_619)),
+            ("1970-01-01T00:00:00+01:00", None),
+            ("2001-02-29T00:00:00Z", None),
+            ("2020-13-01T00:00:00Z", None),
+            ("2020-1-06T00:00:00Z", None),
+            ("2020-01-06T00:00:00", None),
+            ("2020-01-06T00:00:00.Z", None),
+            ("2020-01-06T00:00:00Z0", None),
+            ("2020-01-06 00:00:00Z", None),
+            ("\u{e9}T\u{e9}Z", None),
+            ("", None),
+        ] {
+            assert_eq!(parse_rfc3339(text).map(|moment| moment.as_secs()), seconds, "{text}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn what_is_written_is_read(nanos: u64) {
+            let moment = Duration::from_nanos(nanos);
+            prop_assert_eq!(parse_rfc3339(&Rfc3339(moment).to_string()), Some(moment));
+        }
+
+        #[test]
+        fn any_text_is_read_or_refused(text in "[0-9TZ:.+-]{0,40}") {
+            let _ = parse_rfc3339(&text);
+        }
+
         #[test]
         fn words_change_exactly_when_they_say(seconds in 0..5 * 365 * DAY) {
             let (text, until) = human(Duration::from_secs(seconds));

@@ -82,7 +82,8 @@ impl World {
             image: String::new(),
             ..(**own).clone()
         });
-        let parent = self.images.get(&container.image).cloned();
+        let parent_id = Arc::clone(&container.image);
+        let parent = self.images.get(&parent_id).cloned();
         let tree = container.tree.and_then(|tree| self.store.get(tree)).cloned();
         let tree = tree.or_else(|| parent.as_ref().map(|parent| parent.tree.clone()));
         let tree = tree.unwrap_or_else(Tree::new);
@@ -117,6 +118,9 @@ impl World {
         };
         image.id = transfer::config_digest(&image).into();
         let id = Arc::clone(&image.id);
+        if let Some(behaviour) = self.images.behaviour(&parent_id).cloned() {
+            self.images.behave(&id, behaviour);
+        }
         self.images.insert(image);
         id
     }

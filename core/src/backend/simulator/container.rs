@@ -122,6 +122,43 @@ impl State {
 }
 
 impl Container {
+    /// One that has never been started, without networks and mounts.
+    pub(super) fn new(
+        serial: Serial,
+        id: Arc<str>,
+        name: Arc<str>,
+        image: &Arc<str>,
+        config: Arc<Config>,
+        host: Arc<HostConfig>,
+    ) -> Self {
+        Self {
+            serial,
+            id,
+            name,
+            created: Duration::ZERO,
+            image: Arc::clone(image),
+            config,
+            host,
+            state: State::Created,
+            pid: 0,
+            exit_code: 0,
+            oom_killed: false,
+            stopped_by_hand: false,
+            restarts: 0,
+            error: None,
+            started: None,
+            finished: None,
+            sandbox: None,
+            endpoints: Vec::new(),
+            mounts: Vec::new(),
+            tree: None,
+            log: None,
+            run: None,
+            execs: Vec::new(),
+            health: None,
+        }
+    }
+
     /// The first twelve digits of its id.
     pub(super) fn short_id(&self) -> &str {
         &self.id[..12]

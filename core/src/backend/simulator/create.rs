@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::body;
 use super::config::Config;
-use super::container::{Container, Serial, State};
+use super::container::{Container, Serial};
 use super::endpoint::{Asked, Endpoint};
 use super::failures::{conflict, invalid};
 use super::host_config::{HostConfig, RestartPolicy};
@@ -104,32 +104,9 @@ impl World {
         let endpoints = make_endpoints(&host, endpoints);
         let mounts = self.make_mounts(serial, &config, &host, image, dialect)?;
         let (config, host) = self.share(config, host);
-        let container = Container {
-            serial,
-            id,
-            name,
-            created: self.now,
-            image: Arc::clone(&image.id),
-            config,
-            host,
-            state: State::Created,
-            pid: 0,
-            exit_code: 0,
-            oom_killed: false,
-            stopped_by_hand: false,
-            restarts: 0,
-            error: None,
-            started: None,
-            finished: None,
-            sandbox: None,
-            endpoints,
-            mounts,
-            tree: None,
-            log: None,
-            run: None,
-            execs: Vec::new(),
-            health: None,
-        };
+        let mut container = Container::new(serial, id, name, &image.id, config, host);
+        container.created = self.now;
+        (container.endpoints, container.mounts) = (endpoints, mounts);
         self.emit_container("create", &container, &[]);
         self.containers.insert(container);
         self.add_links(serial, &links);
@@ -139,6 +116,7 @@ impl World {
 
     /// A container of that name that sleeps.
     pub(super) fn create_sleeping(&mut self, name: &str) -> Result<Serial, Failure> {
+        self.images.need_busybox();
         let config = Config {
             image: "busybox:latest".into(),
             cmd: Some(["sleep", "infinity"].map(String::from).into()),
@@ -158,7 +136,11 @@ impl World {
     }
 
     /// Checks a name, or finds one.
-    fn reserve(&mut self, name: Option<&str>, dialect: Dialect) -> Result<Arc<str>, Failure> {
+    pub(super) fn reserve(
+        &mut self,
+        name: Option<&str>,
+        dialect: Dialect,
+    ) -> Result<Arc<str>, Failure> {
         let Some(name) = name else {
             let mut attempt = 0;
             loop {
@@ -196,7 +178,7 @@ fn in_use(name: &str, id: &str) -> Failure {
     ))
 }
 
-fn check(
+pub(super) fn check(
     config: &Config,
     host: &HostConfig,
     endpoints: &BTreeMap<String, Asked>,
@@ -295,7 +277,10 @@ pub(super) fn check_restart_policy(host: &HostConfig, dialect: Dialect) -> Resul
 }
 
 /// The places on networks that a container begins with.
-fn make_endpoints(host: &HostConfig, mut asked: BTreeMap<String, Asked>) -> Vec<Endpoint> {
+pub(super) fn make_endpoints(
+    host: &HostConfig,
+    mut asked: BTreeMap<String, Asked>,
+) -> Vec<Endpoint> {
     let network = host.network();
     if network.starts_with("container:") {
         return Vec::new();

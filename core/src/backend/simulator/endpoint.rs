@@ -76,13 +76,16 @@ impl Endpoint {
     pub(super) fn mac(&self) -> String {
         match (&self.asked, self.address()) {
             (Some(asked), Some(_)) if !asked.mac_address.is_empty() => asked.mac_address.clone(),
-            (_, Some(address)) => {
-                let [a, b, c, d] = address.octets();
-                format!("02:42:{a:02x}:{b:02x}:{c:02x}:{d:02x}")
-            }
+            (_, Some(address)) => mac_of(address),
             (_, None) => String::new(),
         }
     }
+}
+
+/// The address of a card that the engine derives from the one that it has on its network.
+pub(super) fn mac_of(address: Ipv4Addr) -> String {
+    let [a, b, c, d] = address.octets();
+    format!("02:42:{a:02x}:{b:02x}:{c:02x}:{d:02x}")
 }
 
 /// A container's place on one network (`EndpointSettings`). Its addresses are empty while it does not run.

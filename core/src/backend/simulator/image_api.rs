@@ -199,7 +199,7 @@ fn list(world: &World, job: &Job, dialect: Dialect) -> Result<Body, Failure> {
     super::json(&shown.collect::<Vec<_>>())
 }
 
-fn inspect(world: &World, image: &Image, dialect: Dialect) -> Result<Body, Failure> {
+pub(super) fn inspect(world: &World, image: &Image, dialect: Dialect) -> Result<Body, Failure> {
     let nothing = Config::default();
     let own = image.container_config.as_deref().unwrap_or(&nothing);
     let hostname = image.container.get(..12).unwrap_or_default();

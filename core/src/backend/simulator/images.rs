@@ -12,6 +12,7 @@ use super::catalogue;
 use super::config::Config;
 use super::failures::{conflict, invalid, not_found};
 use super::files::Tree;
+use super::process::Behaviour;
 use super::reference::Reference;
 use super::world::World;
 use crate::job::Failure;
@@ -63,6 +64,8 @@ pub(super) struct Images {
     /// `busybox@sha256:…` and what it means.
     digests: BTreeMap<String, Arc<str>>,
     tagged: BTreeMap<Arc<str>, Duration>,
+    /// What those do that run no program.
+    behaviours: BTreeMap<Arc<str>, Arc<Behaviour>>,
 }
 
 impl Image {
@@ -82,19 +85,48 @@ impl Image {
 }
 
 impl Images {
-    /// Those that are there from the beginning: busybox.
+    /// Those that are there from the beginning.
     pub(super) fn new() -> Self {
         let mut images = Self {
             all: BTreeMap::new(),
             tags: BTreeMap::new(),
             digests: BTreeMap::new(),
             tagged: BTreeMap::new(),
+            behaviours: BTreeMap::new(),
         };
-        let (image, digest) = catalogue::image("busybox", "latest");
-        images.digests.insert(format!("busybox@{digest}"), Arc::clone(&image.id));
-        images.tags.insert("busybox:latest".into(), Arc::clone(&image.id));
-        images.all.insert(Arc::clone(&image.id), image.into());
+        images.need_busybox();
         images
+    }
+
+    /// Makes the image busybox if there is none of that name.
+    pub(super) fn need_busybox(&mut self) {
+        if self.tags.contains_key("busybox:latest") {
+            return;
+        }
+        let (image, digest) = catalogue::image("busybox", "latest");
+        self.digests.insert(format!("busybox@{digest}"), Arc::clone(&image.id));
+        self.tags.insert("busybox:latest".into(), Arc::clone(&image.id));
+        self.all.insert(Arc::clone(&image.id), image.into());
+    }
+
+    /// Forgets all of them.
+    pub(super) fn clear(&mut self) {
+        for all in [&mut self.tags, &mut self.digests] {
+            all.clear();
+        }
+        self.all.clear();
+        self.tagged.clear();
+        self.behaviours.clear();
+    }
+
+    /// Says what containers of an image do instead of running its program.
+    pub(super) fn behave(&mut self, id: &Arc<str>, behaviour: Arc<Behaviour>) {
+        self.behaviours.insert(Arc::clone(id), behaviour);
+    }
+
+    /// What containers of an image do instead of running its program.
+    pub(super) fn behaviour(&self, id: &str) -> Option<&Arc<Behaviour>> {
+        self.behaviours.get(id)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -156,6 +188,14 @@ impl Images {
         self.tagged.insert(Arc::clone(id), now);
     }
 
+    /// As [`tag`](Images::tag), for a name that it has had for long; `tagged` is when it last got one, if that is known.
+    pub(super) fn name(&mut self, name: &str, id: &Arc<str>, tagged: Option<Duration>) {
+        self.tags.insert(name.to_string(), Arc::clone(id));
+        if let Some(tagged) = tagged {
+            self.tagged.insert(Arc::clone(id), tagged);
+        }
+    }
+
     pub(super) fn add_digest(&mut self, name: &str, digest: &str, id: &Arc<str>) {
         self.digests.insert(format!("{name}@{digest}"), Arc::clone(id));
     }
@@ -171,6 +211,7 @@ impl Images {
     pub(super) fn remove(&mut self, id: &str) {
         self.all.remove(id);
         self.tagged.remove(id);
+        self.behaviours.remove(id);
         self.tags.retain(|_, image| &**image != id);
         self.digests.retain(|_, image| &**image != id);
     }

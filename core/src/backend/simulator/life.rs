@@ -276,6 +276,7 @@ impl World {
         }
         self.ready.remove(&serial);
         self.links.forget(serial);
+        self.performances.remove(&serial);
         self.release_mounts_first(&container, volumes);
         self.notices.push(Notice::Removed { serial, exit_code: container.exit_code });
         self.touch();

@@ -17,12 +17,14 @@ mod commit;
 mod config;
 mod container;
 mod container_api;
+mod control;
 mod create;
 mod df;
 mod endpoint;
 mod events;
 mod exec;
 mod failures;
+mod faults;
 pub mod files;
 mod filters;
 mod gzip;
@@ -48,6 +50,7 @@ mod registry;
 mod requests;
 mod run;
 mod select;
+mod state;
 mod stats;
 mod streams;
 mod top;
@@ -62,12 +65,15 @@ mod world;
 use alloc::borrow::Cow;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use self::clients::Task;
 use self::container::Serial;
+use self::control::Control;
+pub use self::faults::Fault;
 use self::list::Cache;
+use self::state::State;
 use self::versions::{Dialect, Release};
 use self::world::World;
 use crate::docker::Profile;
@@ -99,6 +105,12 @@ pub struct Simulator {
     no_bridge: bool,
     /// Without a registry that answers.
     offline: bool,
+    /// Where its state comes from, and where it goes in the end.
+    state_file: Option<String>,
+    save_file: Option<String>,
+    /// What it begins with.
+    state: State,
+    control: Control,
     world: Option<World>,
     lists: Cache,
     /// The jobs that are not answered at once.
@@ -113,7 +125,8 @@ pub struct Simulator {
 
 impl Simulator {
     /// Its words, as a synopsis.
-    pub const USAGE: &str = "[--api-version VERSION] [--bridge none] [--offline] [NAME…]";
+    pub const USAGE: &str = "[--api-version VERSION] [--bridge none] [--offline] [--state FILE] [--save FILE] \
+                             [--control] [NAME…]";
     /// What it is for.
     pub const ABOUT: &str = "a simulated Docker engine in which a container of each NAME runs";
 
@@ -124,24 +137,29 @@ impl Simulator {
     /// - `--bridge none`: no default network, as `dockerd --bridge none`. Containers that ask for no other network have none.
     /// - `--offline`: no registry can be reached, so that only images which are there can be used. Otherwise every image
     ///   can be pulled, but from registries on this machine.
+    /// - `--state FILE`: what it begins with, and `--save FILE`: where its state is written to in the end. It reads no file
+    ///   itself: see [`Backend::files`].
+    /// - `--control`: `/_simulator/…` answers.
     ///
     /// # Errors
     ///
-    /// Says what is wrong with a word: an unknown option, a version that is not served, a bridge other than `none`, a name
-    /// that Docker would not take or that is there twice, or more names than the simulated network has addresses (65,533).
+    /// Says what is wrong with a word: an unknown option, one without its value, a version that is not served, a bridge other
+    /// than `none`, a name that Docker would not take or that is there twice, or more names than the simulated network has
+    /// addresses (65,533).
     pub fn from_words(words: &[String]) -> Result<Self, String> {
         let (mut announced, mut names) = (ApiVersion::MAX, Vec::new());
         let (mut no_bridge, mut offline) = (false, false);
+        let (mut state_file, mut save_file, mut control) = (None, None, Control::default());
         let mut seen = BTreeSet::new();
         let mut words = words.iter();
         while let Some(word) = words.next() {
-            let (option, inline) = match word.split_once('=') {
+            let (option, value) = match word.split_once('=') {
                 Some((option, value)) => (option, Some(value)),
                 None => (word.as_str(), None),
             };
-            let mut value = |example: &str| {
-                let value = inline.or_else(|| words.next().map(String::as_str));
-                value.ok_or_else(|| format!("{option} needs {example}"))
+            let mut value = |what: &str| match value.or_else(|| words.next().map(String::as_str)) {
+                Some(value) if !value.is_empty() => Ok(value),
+                _ => Err(format!("{option} needs {what}")),
             };
             if option == "--api-version" {
                 announced = api_version(value("a version, such as 1.41")?)?;
@@ -155,8 +173,14 @@ impl Simulator {
                         ));
                     }
                 };
+            } else if option == "--state" {
+                state_file = Some(value("a file, such as engine.json")?.to_string());
+            } else if option == "--save" {
+                save_file = Some(value("a file, such as engine.json")?.to_string());
             } else if word == "--offline" {
                 offline = true;
+            } else if word == "--control" {
+                control.open = true;
             } else if word.starts_with('-') {
                 return Err(format!("there is no option {word:?}"));
             } else if !is_name(word) {
@@ -183,6 +207,10 @@ impl Simulator {
             names,
             no_bridge,
             offline,
+            state_file,
+            save_file,
+            state: State::default(),
+            control,
             world: None,
             lists: Cache::default(),
             tasks: BTreeMap::new(),
@@ -198,21 +226,22 @@ impl Simulator {
 
     /// Sets the world's clocks; makes the world with the first job.
     fn tell_time(&mut self, cx: &mut Cx<'_>) {
-        let (now, instant) = (cx.unix_time(), cx.now());
-        let names = &self.names;
-        let world = self.world.get_or_insert_with(|| {
-            let mut world = World::new(now, instant, cx.random());
-            if self.no_bridge {
-                world.networks.remove_bridge();
-            }
-            world.offline = self.offline;
-            for name in names {
-                // The names were checked, and there are enough addresses.
-                let _ = world.create_sleeping(name);
-            }
-            world
-        });
-        (world.now, world.instant) = (now, instant);
+        let (now, instant) = self.clocks(cx);
+        if let Some(world) = &mut self.world {
+            (world.now, world.instant) = (now, instant);
+            return;
+        }
+        let mut world = self.state.world(now, instant, cx.random());
+        if self.no_bridge {
+            world.networks.remove_bridge();
+        }
+        world.offline = self.offline;
+        for name in &self.names {
+            // The names were checked, and there are enough addresses.
+            let _ = world.create_sleeping(name);
+        }
+        self.world = Some(world);
+        self.apply_faults(cx);
     }
 }
 
@@ -222,22 +251,33 @@ const MAX_CONTAINERS: usize = (1 << 16) - 3;
 impl Backend for Simulator {
     fn handle(&mut self, cx: &mut Cx<'_>, id: JobId, event: Event<'_>) {
         if let Event::Start(job) = &event
+            && self.meet(cx, id, job)
+        {
+            return self.note_answers(cx);
+        }
+        if let Event::Start(job) = &event
             && job.name() == "ping"
         {
-            return cx.reply(id, "OK");
+            cx.reply(id, "OK");
+            return self.note_answers(cx);
         }
         self.tell_time(cx);
         let result = match event {
             Event::Start(job) => self.begin(cx, id, job),
             Event::Body(bytes) => match cx.job(id).cloned() {
-                Some(job) => self.begin_with(cx, id, &job, bytes),
+                Some(job) => {
+                    self.note_body(id, bytes);
+                    self.begin_with(cx, id, &job, bytes)
+                }
                 None => Ok(()),
             },
             Event::Stdin(bytes) => self.input(cx, id, Some(bytes)),
             Event::StdinEnd => self.input(cx, id, None),
             Event::Writable => self.writable(cx, id),
+            Event::Timer(control::LATENCY) => self.resume(cx, id),
             Event::Timer(_) => self.timer(cx, id),
             Event::Cancelled(why) => {
+                self.let_go(id);
                 self.cancelled(cx, id, why);
                 Ok(())
             }
@@ -248,12 +288,35 @@ impl Backend for Simulator {
             cx.exit(id, failure);
         }
         self.settle(cx);
+        self.note_answers(cx);
     }
 
     fn wake(&mut self, cx: &mut Cx<'_>, _token: u64) {
         self.wake = None;
         self.tell_time(cx);
         self.settle(cx);
+        self.note_answers(cx);
+    }
+
+    fn files(&self) -> Vec<String> {
+        self.state_file.iter().cloned().collect()
+    }
+
+    /// Takes a [state file](Simulator#state-files); its containers and all else is there with the first job.
+    fn load(&mut self, file: &str, content: &[u8]) -> Result<(), String> {
+        self.state = State::read(file, content, &self.names)?;
+        for fault in self.state.faults() {
+            let _ = self.control.faults.add(fault.clone());
+        }
+        Ok(())
+    }
+
+    fn save(&mut self, cx: &mut Cx<'_>) -> Vec<(String, Vec<u8>)> {
+        let Some(file) = self.save_file.clone() else { return Vec::new() };
+        self.tell_time(cx);
+        let faults = self.control.faults.iter().map(|(_, standing)| &standing.fault);
+        let world = self.world.as_ref().expect("made just now");
+        Vec::from([(file, state::save(world, faults))])
     }
 
     fn profile(&self) -> Option<Profile> {
@@ -294,6 +357,8 @@ fn is_name(word: &str) -> bool {
     first.is_ascii_alphanumeric() && !rest.is_empty() && rest.iter().all(follows)
 }
 
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod scenes;
 #[cfg(test)]

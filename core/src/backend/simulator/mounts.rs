@@ -218,14 +218,7 @@ impl World {
 
     /// The host has folders of all names, and they are empty until a container writes into them.
     fn mount_bind(&mut self, source: &str, destination: &str) -> MountPoint {
-        let tree = match self.volumes.binds.get(source) {
-            Some(tree) => *tree,
-            None => {
-                let tree = self.store.insert(Tree::new());
-                self.volumes.binds.insert(source.into(), tree);
-                tree
-            }
-        };
+        let tree = self.bound(source);
         MountPoint {
             kind: MountKind::Bind,
             source: source.into(),
@@ -233,6 +226,18 @@ impl World {
             mode: String::new(),
             writable: true,
             tree,
+        }
+    }
+
+    /// The files of a folder of the host.
+    pub(super) fn bound(&mut self, source: &str) -> TreeId {
+        match self.volumes.binds.get(source) {
+            Some(tree) => *tree,
+            None => {
+                let tree = self.store.insert(Tree::new());
+                self.volumes.binds.insert(source.into(), tree);
+                tree
+            }
         }
     }
 

@@ -21,7 +21,7 @@ use crate::job::{Body, Failure, Job};
 /// A network, as clients see it.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Shown<'a> {
+pub(super) struct Shown<'a> {
     name: &'a str,
     id: &'a str,
     created: Rfc3339,
@@ -81,7 +81,12 @@ const KNOWN: [&str; 7] = ["dangling", "driver", "id", "label", "name", "scope", 
 
 impl<'a> Shown<'a> {
     /// A list does not say who is attached.
-    fn of(network: &'a Network, world: &'a World, members: bool, dialect: Dialect) -> Self {
+    pub(super) fn of(
+        network: &'a Network,
+        world: &'a World,
+        members: bool,
+        dialect: Dialect,
+    ) -> Self {
         let member = |serial: &u64| {
             let container = world.containers.get(*serial)?;
             let endpoint = container.endpoints.iter().find(|e| e.network == network.name)?;

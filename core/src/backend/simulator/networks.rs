@@ -88,7 +88,7 @@ pub(super) struct Pool {
     #[serde(rename = "Gateway", skip_serializing_if = "String::is_empty")]
     pub(super) gateway: String,
     #[serde(rename = "AuxiliaryAddresses", skip_serializing_if = "BTreeMap::is_empty")]
-    auxiliary: BTreeMap<String, String>,
+    pub(super) auxiliary: BTreeMap<String, String>,
 }
 
 /// The addresses of a network.
@@ -110,6 +110,12 @@ impl Subnet {
     /// The broadcast address.
     fn last(&self) -> u32 {
         self.base | (u32::MAX.checked_shr(self.prefix.into()).unwrap_or(0))
+    }
+
+    /// How many addresses are in use, the gateway's included.
+    #[cfg(test)]
+    pub(super) fn taken(&self) -> usize {
+        self.taken.len()
     }
 
     fn overlaps(&self, other: &Self) -> bool {
@@ -151,14 +157,14 @@ impl Network {
 pub(super) struct NewNetwork {
     pub(super) name: String,
     pub(super) driver: String,
-    internal: bool,
-    attachable: bool,
+    pub(super) internal: bool,
+    pub(super) attachable: bool,
     #[serde(rename = "EnableIPv6")]
-    enable_ipv6: bool,
+    pub(super) enable_ipv6: bool,
     #[serde(rename = "IPAM")]
-    ipam: Option<Ipam>,
-    options: BTreeMap<String, String>,
-    labels: BTreeMap<String, String>,
+    pub(super) ipam: Option<Ipam>,
+    pub(super) options: BTreeMap<String, String>,
+    pub(super) labels: BTreeMap<String, String>,
 }
 
 /// The host's ports that are given to those who do not choose, as Linux does.
@@ -227,7 +233,7 @@ impl Networks {
         self.all.iter().find(|network| &*network.name == name)
     }
 
-    fn named_mut(&mut self, name: &str) -> Option<&mut Network> {
+    pub(super) fn named_mut(&mut self, name: &str) -> Option<&mut Network> {
         self.all.iter_mut().find(|network| &*network.name == name)
     }
 
@@ -320,6 +326,12 @@ impl Networks {
         None
     }
 
+    /// How many of the host's ports are published.
+    #[cfg(test)]
+    pub(super) fn published(&self) -> usize {
+        self.ports.len()
+    }
+
     pub(super) fn unpublish(&mut self, published: &[Published]) {
         for port in published {
             self.ports.remove(&(port.protocol, port.public));
@@ -328,12 +340,34 @@ impl Networks {
 
     /// The next of the engine's own subnets that overlaps with none in use.
     fn free_subnet(&self) -> Option<Subnet> {
+        self.free_subnets().next()
+    }
+
+    fn free_subnets(&self) -> impl Iterator<Item = Subnet> {
         let sixteens = (17..32).map(|second| (Ipv4Addr::new(172, second, 0, 0), 16));
         let twenties = (0..16).map(|third| (Ipv4Addr::new(192, 168, third * 16, 0), 20));
         sixteens
             .chain(twenties)
             .map(|(base, prefix)| Subnet::new(base.into(), prefix, None))
-            .find(|subnet| !self.overlaps(subnet))
+            .filter(|subnet| !self.overlaps(subnet))
+    }
+
+    /// Gives the default bridge another subnet if it has this one and nobody is on it.
+    pub(super) fn move_bridge_from(&mut self, wanted: &Subnet) {
+        let Some(bridge) = self.named_mut("bridge") else { return };
+        let overlaps = bridge.subnet.as_ref().is_some_and(|subnet| subnet.overlaps(wanted));
+        if !overlaps || !bridge.members.is_empty() {
+            return;
+        }
+        let free = self.free_subnets().find(|subnet| !subnet.overlaps(wanted));
+        if let (Some(bridge), Some(subnet)) = (self.named_mut("bridge"), free) {
+            bridge.ipam.config = Some(Vec::from([Pool {
+                subnet: format!("{}/{}", Ipv4Addr::from(subnet.base), subnet.prefix),
+                gateway: subnet.gateway.to_string(),
+                ..Pool::default()
+            }]));
+            bridge.subnet = Some(subnet);
+        }
     }
 
     fn overlaps(&self, subnet: &Subnet) -> bool {
@@ -446,7 +480,7 @@ impl World {
     }
 }
 
-fn parse_subnet(pool: &Pool) -> Result<Subnet, Failure> {
+pub(super) fn parse_subnet(pool: &Pool) -> Result<Subnet, Failure> {
     let refused =
         || invalid(format!("invalid subnet {} : invalid CIDR block notation", pool.subnet));
     let (base, prefix) = pool.subnet.split_once('/').ok_or_else(refused)?;

@@ -288,18 +288,19 @@ impl Simulator {
 
     /// Tells the next line, and all the rest when nothing keeps it.
     pub(super) fn tell_script(&mut self, cx: &mut Cx<'_>, id: JobId) {
+        let pause = self.control.faults.pull_pause().unwrap_or(PAUSE);
         let Some(Task::Script(script)) = self.tasks.get_mut(&id) else { return };
         if let Some(line) = script.lines.pop_front() {
             // A client that reads slowly is told later.
             if cx.room(id) < line.len() {
                 script.lines.push_front(line);
-                cx.timer(id, cx.now() + PAUSE, 0);
+                cx.timer(id, cx.now() + pause, 0);
                 return;
             }
             cx.write(id, &line);
         }
         if !script.lines.is_empty() {
-            cx.timer(id, cx.now() + PAUSE, 0);
+            cx.timer(id, cx.now() + pause, 0);
             return;
         }
         if let Some(then) = script.then.take() {

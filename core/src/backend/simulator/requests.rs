@@ -33,6 +33,10 @@ impl Simulator {
                 cx.read_to_end(id, body::LIMIT);
                 return Ok(());
             }
+            Job::HTTP if self.is_control_with_body(job) => {
+                cx.read_to_end(id, body::LIMIT);
+                return Ok(());
+            }
             "attach" | "commit" | "auth" => {
                 cx.read_to_end(id, body::LIMIT);
                 return Ok(());
@@ -58,6 +62,10 @@ impl Simulator {
         job: &Job,
         body: &[u8],
     ) -> Result<(), Failure> {
+        if let Some(answer) = self.answer_control(cx, job, body)? {
+            cx.reply(id, answer);
+            return Ok(());
+        }
         let dialect = self.dialect(job);
         match job.name() {
             "attach" | "attach_ws" => return self.attach(cx, id, job, dialect),

@@ -10,7 +10,7 @@ use core::time::Duration;
 use super::container::{Serial, State};
 use super::endpoint::Joined;
 use super::failures::{conflict, invalid, not_modified, system};
-use super::files::{Mounts, View};
+use super::files::{Mounts, TreeId, View};
 use super::networks::{Published, parse_port};
 use super::process::{Exit, Pid, Processes, Progress, Spec, StartError, System};
 use super::world::{Due, DueKey, Notice, World};
@@ -21,6 +21,8 @@ use crate::time::Instant;
 pub(super) struct Run {
     pub(super) processes: Processes,
     pub(super) mounts: Mounts,
+    /// What is mounted for as long as it runs.
+    tmpfs: Vec<TreeId>,
     pub(super) main: Pid,
     pub(super) published: Vec<Published>,
     /// The processes that were started beside the main one, and their execs' ids.
@@ -128,6 +130,34 @@ impl World {
 
     /// Starts the main process.
     fn launch(&mut self, serial: Serial) -> Result<Run, (Failure, i32)> {
+        let mut tmpfs = Vec::new();
+        let result = self.launch_with(serial, &mut tmpfs);
+        if result.is_err() {
+            self.drop_trees(&tmpfs);
+        }
+        result.map(|run| Run { tmpfs, ..run })
+    }
+
+    /// Whether a container's main process can be started.
+    pub(super) fn can_launch(&mut self, serial: Serial) -> bool {
+        let run = self.launch(serial);
+        if let Ok(run) = &run {
+            self.drop_trees(&run.tmpfs);
+        }
+        run.is_ok()
+    }
+
+    fn drop_trees(&mut self, trees: &[TreeId]) {
+        for tree in trees {
+            self.store.remove(*tree);
+        }
+    }
+
+    fn launch_with(
+        &mut self,
+        serial: Serial,
+        made: &mut Vec<TreeId>,
+    ) -> Result<Run, (Failure, i32)> {
         let none = || (system("the container is gone"), 128);
         let mut mounts = self.mounts_of(serial).ok_or_else(none)?;
         let container = self.containers.get(serial).ok_or_else(none)?;
@@ -136,18 +166,33 @@ impl World {
             container.host.tmpfs.iter().flatten().map(|(path, _)| path.clone()).collect();
         for path in tmpfs {
             let tree = self.store.insert(super::files::Tree::new());
+            made.push(tree);
             let _ = mounts.add(&mut self.store, &path, "tmpfs", tree, false);
         }
         let container = self.containers.get(serial).ok_or_else(none)?;
         let config = &container.config;
-        let own = config.env.clone().unwrap_or_default();
+        let env = config.env.clone().unwrap_or_default();
+        // A program that the simulator has is run where a client asks for it; what the image runs by itself is described.
+        let (own, other) = match self.performances.get(&serial) {
+            Some(behaviour) => (Some(behaviour), None),
+            None => {
+                let behaviour = self.images.behaviour(&container.image);
+                let image = self.images.get(&container.image);
+                let is_own = image.is_some_and(|image| {
+                    image.config.cmd == config.cmd && image.config.entrypoint == config.entrypoint
+                });
+                if is_own { (behaviour, None) } else { (None, behaviour) }
+            }
+        };
+        let (own, other) = (own.cloned(), other.cloned());
         let spec = Spec {
             argv: config.argv().map(ToString::to_string).collect(),
-            env: [own, self.links_env(serial)].concat(),
+            env: [env, self.links_env(serial)].concat(),
             cwd: config.working_dir.clone(),
             user: config.user.clone(),
             tty: config.tty,
             open_stdin: config.open_stdin,
+            behaviour: own,
             ..Spec::default()
         };
         let seconds = i64::try_from(self.now.as_secs()).unwrap_or(i64::MAX);
@@ -159,10 +204,16 @@ impl World {
         let hostname = container.hostname();
         let mut system = System { files, hostname, now: self.instant, unix: self.now };
         let mut processes = Processes::new();
-        let main = processes.start(spec, &mut system).map_err(|error| not_started(&error))?;
+        let described = other.map(|other| Spec { behaviour: Some(other), ..spec.clone() });
+        let main = match (processes.start(spec, &mut system), described) {
+            (Err(_), Some(described)) => processes.start(described, &mut system),
+            (result, _) => result,
+        };
+        let main = main.map_err(|error| not_started(&error))?;
         Ok(Run {
             processes,
             mounts,
+            tmpfs: Vec::new(),
             main,
             published: Vec::new(),
             execs: Vec::new(),
@@ -250,6 +301,7 @@ impl World {
             self.agenda.cancel(due);
         }
         self.end_probes(&run.probe);
+        self.drop_trees(&run.tmpfs);
         self.networks.unpublish(&run.published);
         let code = exit.code.to_string();
         if exit.oom {

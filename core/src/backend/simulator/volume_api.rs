@@ -46,7 +46,7 @@ struct List<'a> {
 const KNOWN: [&str; 4] = ["dangling", "driver", "label", "name"];
 
 impl<'a> Shown<'a> {
-    fn of(volume: &'a Volume) -> Self {
+    pub(super) fn of(volume: &'a Volume) -> Self {
         Self {
             // The engine takes it from the folder, in whole seconds.
             created_at: Rfc3339(core::time::Duration::from_secs(volume.created.as_secs())),

@@ -22,6 +22,7 @@ use super::host_config::HostConfig;
 use super::images::Images;
 use super::links::Links;
 use super::networks::Networks;
+use super::process::Behaviour;
 use super::versions::Dialect;
 use super::volumes::Volumes;
 use crate::job::Failure;
@@ -54,6 +55,8 @@ pub(super) struct World {
     pub(super) revision: u64,
     /// What containers were lately created with: equal ones share it.
     shapes: (Vec<Arc<Config>>, Vec<Arc<HostConfig>>),
+    /// What single containers do instead of running their program.
+    pub(super) performances: BTreeMap<Serial, Arc<Behaviour>>,
 }
 
 /// Something that happened to a container, for those who wait for it.
@@ -111,6 +114,11 @@ impl Agenda {
         self.next += 1;
         self.entries.insert(key, due);
         key
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
     }
 
     pub(super) fn cancel(&mut self, key: Option<DueKey>) {
@@ -221,6 +229,7 @@ impl World {
             random,
             revision: 0,
             shapes: (Vec::new(), Vec::new()),
+            performances: BTreeMap::new(),
         }
     }
 

@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::{Errno, MAX_NAME, Meta, Name, Node, Tree};
+use super::{Errno, Limits, MAX_NAME, Meta, Name, Node, Tree};
 
 /// A tree in a [`Store`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -16,6 +16,7 @@ pub struct TreeId(u32);
 pub struct Store {
     trees: Vec<Option<Tree>>,
     free: Vec<u32>,
+    full: bool,
     pub(super) kernel: Vec<(Name, TreeId)>,
 }
 
@@ -23,7 +24,8 @@ impl Store {
     /// A store of what the kernel gives.
     #[must_use]
     pub fn new() -> Self {
-        let mut store = Self { trees: Vec::new(), free: Vec::new(), kernel: Vec::new() };
+        let mut store =
+            Self { trees: Vec::new(), free: Vec::new(), full: false, kernel: Vec::new() };
         for (name, tree) in [("dev", Tree::dev()), ("proc", Tree::proc()), ("sys", Tree::new())] {
             let id = store.insert(tree);
             store.kernel.push((name.into(), id));
@@ -32,13 +34,44 @@ impl Store {
     }
 
     /// Keeps a tree. Its id is free again after [`Store::remove`].
-    pub fn insert(&mut self, tree: Tree) -> TreeId {
+    pub fn insert(&mut self, mut tree: Tree) -> TreeId {
+        self.bound(&mut tree);
         if let Some(id) = self.free.pop() {
             self.trees[id as usize] = Some(tree);
             return TreeId(id);
         }
         self.trees.push(Some(tree));
         TreeId(u32::try_from(self.trees.len() - 1).unwrap_or(u32::MAX))
+    }
+
+    /// How many trees it keeps.
+    #[cfg(test)]
+    pub(in super::super) fn len(&self) -> usize {
+        self.trees.len() - self.free.len()
+    }
+
+    /// Lets the disk that all trees are on have no room any more, or room again: until then whatever makes one of them
+    /// larger fails with `ENOSPC`.
+    pub fn set_full(&mut self, full: bool) {
+        if self.full == full {
+            return;
+        }
+        self.full = full;
+        let mut trees = core::mem::take(&mut self.trees);
+        for tree in trees.iter_mut().flatten() {
+            self.bound(tree);
+        }
+        self.trees = trees;
+    }
+
+    /// Gives a tree the limits of the disk. One that has them already stays a clone of what it was cloned from.
+    fn bound(&self, tree: &mut Tree) {
+        let none = Limits { bytes: 0, nodes: 0 };
+        if self.full && tree.limits() != none {
+            tree.set_limits(none);
+        } else if !self.full && tree.limits() == none {
+            tree.set_limits(Limits::default());
+        }
     }
 
     /// The tree of that id.
