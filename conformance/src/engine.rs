@@ -107,7 +107,7 @@ impl Engine {
         let mut engine = Self { child, folder, unix, tcp };
         let log = engine.folder.path().join("log");
         wait_for(&mut engine.child, &socket, || fs::read_to_string(&log).unwrap_or_default());
-        engine.import(&docker);
+        engine.import_into(&engine.unix, &docker);
         Some(engine)
     }
 
@@ -117,17 +117,19 @@ impl Engine {
         fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 
-    /// Makes the image `busybox` from Debian's.
-    fn import(&self, docker: &Path) {
+    /// Makes the image `busybox` of the engine at `host` from Debian's.
+    pub(crate) fn import_into(&self, host: &str, docker: &Path) {
         let image = self.folder.file("image.tar");
-        pack_busybox(&self.folder.path().join("image"), &image);
+        if !Path::new(&image).exists() {
+            pack_busybox(&self.folder.path().join("image"), &image);
+        }
         let words: [&[&str]; 2] = [
             &["import", "--change", "CMD [\"sh\"]", &image, "busybox"],
             &["run", "--rm", "--network", "none", "busybox", "true"],
         ];
         for args in words {
             let output = Command::new(docker)
-                .args(["-H", &self.unix])
+                .args(["-H", host])
                 .args(args)
                 .env("DOCKER_CONFIG", self.folder.path())
                 .output()

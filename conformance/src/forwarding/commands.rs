@@ -47,11 +47,31 @@ pub fn commands(binary: &Path) {
             return skip(&format!("there is no {needed}"));
         }
     }
+    all(|docker| compare(binary, docker, None));
+}
+
+/// The same at a simulated engine that announces the real one's version, in place of one behind the daemon.
+///
+/// # Panics
+///
+/// As [`commands`].
+pub fn simulated(binary: &Path) {
+    for needed in ["bash", "python3", "timeout"] {
+        if which(needed).is_none() {
+            return skip(&format!("there is no {needed}"));
+        }
+    }
+    let line = "simulator --api-version 1.41 --bridge none --offline";
+    all(|docker| compare(binary, docker, Some(line)));
+}
+
+/// With each docker on this machine; no difference may be found.
+fn all(compare: impl Fn(&Path) -> Vec<String> + Sync) {
     let dockers = dockers();
     // An engine for each, so that they need not wait for each other.
     let differences: Vec<String> = thread::scope(|scope| {
         let running: Vec<_> =
-            dockers.iter().map(|docker| scope.spawn(|| compare(binary, docker))).collect();
+            dockers.iter().map(|docker| scope.spawn(|| compare(docker))).collect();
         running.into_iter().flat_map(|one| one.join().expect("the script runs")).collect()
     });
     assert!(
@@ -62,16 +82,23 @@ pub fn commands(binary: &Path) {
     );
 }
 
-fn compare(binary: &Path, docker: &Path) -> Vec<String> {
+fn compare(binary: &Path, docker: &Path, simulator: Option<&str>) -> Vec<String> {
     let Some(engine) = Engine::start() else { return Vec::new() };
     let steps = steps();
     let folder = Folder::new();
     let unix = format!("unix://{}", folder.file("swarm.sock"));
-    let backend = format!("forward {}", engine.unix);
-    let daemon = Daemon::start(binary, &["--backend", &backend, "tcp://127.0.0.1:0", &unix], 2);
+    let forward = format!("forward {}", engine.unix);
+    let backend = simulator.unwrap_or(&forward);
+    let daemon = Daemon::start(binary, &["--backend", backend, "tcp://127.0.0.1:0", &unix], 2);
+    if simulator.is_some() {
+        engine.import_into(&unix, docker);
+    }
 
-    let bench = Bench { docker, engine: &engine, folder: &folder };
+    let mut bench = Bench { docker, cleaned: engine.unix.clone(), folder: &folder };
     let expected: Vec<Outcome> = bench.run(&steps, &engine.unix).into_iter().flatten().collect();
+    if simulator.is_some() {
+        bench.cleaned.clone_from(&unix);
+    }
     assert_eq!(expected.len(), steps.len());
     let mut differences = Vec::new();
     for (step, outcome) in steps.iter().zip(&expected) {
@@ -135,7 +162,8 @@ impl Outcome {
 
 struct Bench<'a> {
     docker: &'a Path,
-    engine: &'a Engine,
+    /// The engine that is left as it was before.
+    cleaned: String,
     folder: &'a Folder,
 }
 
@@ -153,7 +181,7 @@ impl Bench<'_> {
         let clean = "docker ps -aq | xargs -r docker rm -fv
             docker images --format '{{.Repository}}:{{.Tag}}' | grep -v '^busybox:' | xargs -r docker rmi -f
             docker image prune -f; docker volume prune -f; docker network prune -f; docker builder prune -af";
-        let cleaned = self.outcome(clean, &self.engine.unix, &place);
+        let cleaned = self.outcome(clean, &self.cleaned, &place);
         assert!(cleaned.status == Some(0), "{}", cleaned.show());
         outcomes
     }

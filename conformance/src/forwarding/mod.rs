@@ -9,7 +9,7 @@ mod podman;
 mod programs;
 mod remote;
 
-pub use commands::commands;
+pub use commands::{commands, simulated};
 pub use gigabytes::gigabytes;
 pub use podman::podman;
 pub use programs::{compose, docker_py, dockerode};
@@ -21,5 +21,13 @@ macro_rules! forwarding_tests {
     ($binary:expr) => {
         $crate::suites!(forwarding, std::path::Path::new($binary);
             commands docker_py dockerode compose podman gigabytes tls ssh);
+    };
+}
+
+/// Makes the tests that hold the simulator against a real engine, for the binary at that path.
+#[macro_export]
+macro_rules! simulated_tests {
+    ($binary:expr) => {
+        $crate::suites!(forwarding, std::path::Path::new($binary); simulated);
     };
 }

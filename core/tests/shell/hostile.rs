@@ -145,3 +145,24 @@ fn run_for_a_while(script: &str) {
     container.processes.signal(pid, Signal::KILL);
     container.drain(pid, &mut Outcome::default());
 }
+
+#[test]
+fn a_program_may_kill_itself_and_whoever_runs_it() {
+    for (script, code, stdout) in [
+        ("echo a; kill -9 $$; echo never", 137, "a\n"),
+        ("kill -TERM $$; echo never", 143, ""),
+        ("kill $$ & wait; sleep 1; echo never", 143, ""),
+        ("(kill -9 $$; echo child); echo never", 137, "child\n"),
+        ("echo b | (read x; kill -9 $$); echo never", 137, ""),
+        ("sh -c 'kill -9 $$; echo never'; echo $?", 0, "137\n"),
+        ("exec kill -9 $$", 137, ""),
+        ("kill -9 1; echo here", 0, "here\n"),
+    ] {
+        let mut container = Container::new();
+        container.start(Spec::new(["sleep", "1000"])).unwrap();
+        let pid = container.start(Spec::new(["sh", "-c", script])).unwrap();
+        let mut seen = Outcome::default();
+        let exit = container.run(pid, &mut seen).unwrap();
+        assert_eq!((exit.code, seen.stdout.as_str()), (code, stdout), "{script}");
+    }
+}

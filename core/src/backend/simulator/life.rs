@@ -275,8 +275,8 @@ impl World {
             self.execs.all.remove(exec);
         }
         self.ready.remove(&serial);
-        self.links.forget(serial);
         self.performances.remove(&serial);
+        self.links.forget(serial);
         self.release_mounts_first(&container, volumes);
         self.notices.push(Notice::Removed { serial, exit_code: container.exit_code });
         self.touch();

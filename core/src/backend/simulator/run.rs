@@ -171,7 +171,6 @@ impl World {
         }
         let container = self.containers.get(serial).ok_or_else(none)?;
         let config = &container.config;
-        let env = config.env.clone().unwrap_or_default();
         // A program that the simulator has is run where a client asks for it; what the image runs by itself is described.
         let (own, other) = match self.performances.get(&serial) {
             Some(behaviour) => (Some(behaviour), None),
@@ -185,6 +184,7 @@ impl World {
             }
         };
         let (own, other) = (own.cloned(), other.cloned());
+        let env = config.env.clone().unwrap_or_default();
         let spec = Spec {
             argv: config.argv().map(ToString::to_string).collect(),
             env: [env, self.links_env(serial)].concat(),

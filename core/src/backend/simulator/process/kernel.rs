@@ -111,6 +111,10 @@ pub struct Processes {
     pub(super) opens: Opens,
     ready: VecDeque<Pid>,
     last: Pid,
+    /// Whose program runs now. It stays in the table until it lets go, even when it has killed itself.
+    running: Option<Pid>,
+    /// How that one is to end then.
+    pub(super) killed: Option<Exit>,
 }
 
 impl Processes {
@@ -269,9 +273,15 @@ impl Processes {
         let Some(mut program) = process.program.take() else { return 0 };
         system.files.now = i64::try_from(system.unix.as_secs()).unwrap_or(i64::MAX);
         (system.files.uid, system.files.gid) = (process.uid, process.gid);
+        self.running = Some(pid);
         let mut sys = Sys { kernel: self, system, pid, fuel: slice };
         let step = program.step(&mut sys);
         let used = slice - sys.fuel.min(slice);
+        self.running = None;
+        if let Some(exit) = self.killed.take() {
+            self.end(pid, exit);
+            return used;
+        }
         let Some(process) = self.table.get_mut(&pid) else { return used };
         process.fuel += u64::from(used.max(1));
         if matches!(process.state, State::Zombie(_)) {
@@ -356,6 +366,10 @@ impl Processes {
 
     /// Ends a process: its files are closed, its children are pid 1's, its parent is told.
     pub(super) fn end(&mut self, pid: Pid, exit: Exit) {
+        if self.running == Some(pid) {
+            self.killed.get_or_insert(exit);
+            return;
+        }
         let Some(process) = self.table.get_mut(&pid) else { return };
         if matches!(process.state, State::Zombie(_)) {
             return;
@@ -376,7 +390,7 @@ impl Processes {
             for other in others {
                 self.end(other, Exit::of(Signal::KILL));
             }
-            self.table.clear();
+            self.table.retain(|pid, _| self.running == Some(*pid));
             self.ready.clear();
             return;
         }

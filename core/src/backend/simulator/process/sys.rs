@@ -58,6 +58,19 @@ impl Sys<'_, '_> {
         self.kernel.table.get_mut(&self.pid).expect("a program runs in its process")
     }
 
+    /// Sends a signal, as far as pid 1 can be reached from inside: `kill -9 1` does nothing. False if there is no such process.
+    pub(super) fn signal(&mut self, pid: Pid, signal: Signal) -> bool {
+        if pid == 1 && matches!(signal, Signal::KILL | Signal::STOP) {
+            return self.kernel.table.contains_key(&pid);
+        }
+        self.kernel.signal(pid, signal)
+    }
+
+    /// Whether the program has ended its own process: it is to do nothing more.
+    pub(super) const fn is_killed(&self) -> bool {
+        self.kernel.killed.is_some()
+    }
+
     /// Uses fuel; false if there was none left. Some fuel is enough for anything, so that everything goes on.
     pub(super) const fn burn(&mut self, units: u32) -> bool {
         let any = self.fuel > 0;
@@ -149,6 +162,10 @@ impl Sys<'_, '_> {
 
     /// Writes: how many bytes were taken; `EAGAIN` if none fit now. Without a reader the process is sent a signal, too.
     pub(super) fn write(&mut self, fd: usize, bytes: &[u8]) -> Result<usize, Errno> {
+        if self.is_killed() {
+            // Whatever it still says, nobody hears.
+            return Ok(bytes.len());
+        }
         let id = self.open_of(fd).ok_or(Errno::BadF)?;
         if bytes.is_empty() {
             return Ok(0);

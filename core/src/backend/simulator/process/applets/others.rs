@@ -571,7 +571,7 @@ impl Program for Timeout {
             }
         };
         if until <= sys.system.now && !core::mem::replace(&mut self.killed, true) {
-            sys.kernel.signal(pid, signal);
+            sys.signal(pid, signal);
         }
         match sys.wait(pid) {
             Err(Errno::Again) => {

@@ -324,7 +324,7 @@ pub(in super::super) fn kill(sys: &mut Sys<'_, '_>, args: &[String], done: &mut 
         }
         for pid in pids {
             if let Some(signal) = signal {
-                sys.kernel.signal(pid, signal);
+                sys.signal(pid, signal);
             }
         }
     }

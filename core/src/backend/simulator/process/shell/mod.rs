@@ -332,7 +332,7 @@ impl Program for Shell {
             self.begin(sys, argv);
         }
         loop {
-            if !sys.burn(1) {
+            if !sys.burn(1) || sys.is_killed() {
                 return Step::Again;
             }
             if !self.unsaid.is_empty() && !self.flush(sys) {
