@@ -25,6 +25,10 @@ fn request(route: &Route, prefix: &str) -> (usize, String) {
     let used = RAW.len() - parameters.len();
     let upgrade = match route.reply {
         Reply::Hijack => "Connection: Upgrade\r\nUpgrade: tcp\r\n",
+        Reply::Upgrade if route.job == "attach_ws" => {
+            "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+        }
         Reply::Upgrade => "Connection: Upgrade\r\nUpgrade: h2c\r\n",
         _ => "",
     };

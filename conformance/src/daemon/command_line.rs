@@ -142,9 +142,11 @@ pub fn backends(binary: &Path) {
     let mut client = Client::connect(&daemon.addresses[0]);
     let (_, body) = client.get("/containers/json?filters=%7B%22name%22%3A%5B%22web%22%5D%7D");
     assert!(body.contains("\"/web\"") && !body.contains("\"/db\""), "{body}");
-    let (head, body) = client.get("/v1.41/containers/web/attach/ws");
+    let (head, body) = client.get("/v1.41/containers/web/checkpoints");
     assert!(
-        head.starts_with("HTTP/1.1 501 ") && body.contains("attach") && body.contains("simulator")
+        head.starts_with("HTTP/1.1 501 ")
+            && body.contains("checkpoints")
+            && body.contains("simulator")
     );
     daemon.stop();
 

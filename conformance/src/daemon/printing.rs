@@ -66,7 +66,7 @@ pub fn chain(binary: &Path) {
     client.send(CREATE);
     let (head, body) = client.answer();
     assert!(head.starts_with("HTTP/1.1 409 ") && body.contains("already in use"), "{head}{body}");
-    let (head, body) = client.get("/containers/web/attach/ws");
+    let (head, body) = client.get("/containers/web/checkpoints");
     assert!(head.starts_with("HTTP/1.1 501 ") && body.contains("debug, simulator"), "{head}{body}");
     assert!(client.get("/nowhere").0.starts_with("HTTP/1.1 404 "));
     drop(client);

@@ -96,7 +96,7 @@ impl Requests {
             method: head.map_or("", |head| head.method()).into(),
             target: head.map_or("", |head| head.target()).into(),
             job: job.name().into(),
-            args: job.args().map(|arg| arg.into_owned()).collect(),
+            args: job.args().map(alloc::borrow::Cow::into_owned).collect(),
             body: None,
             status: None,
         };

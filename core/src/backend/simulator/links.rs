@@ -53,6 +53,17 @@ impl Links {
         true
     }
 
+    /// Takes a container's links away for a while.
+    pub(super) fn put_aside(&mut self, from: Serial) -> BTreeMap<String, Serial> {
+        self.from.remove(&from).unwrap_or_default()
+    }
+
+    pub(super) fn put_back(&mut self, from: Serial, links: BTreeMap<String, Serial>) {
+        if !links.is_empty() {
+            self.from.insert(from, links);
+        }
+    }
+
     /// A container is removed, and with it all links from and to it.
     pub(super) fn forget(&mut self, serial: Serial) {
         for (alias, to) in self.from.remove(&serial).unwrap_or_default() {
@@ -142,6 +153,25 @@ impl World {
             found.clear();
         }
         Ok(found)
+    }
+
+    /// Links a container as its configuration says, which a state file may hold as the engine shows it.
+    pub(super) fn restore_links(
+        &mut self,
+        serial: Serial,
+        dialect: Dialect,
+    ) -> Result<(), Failure> {
+        let Some(container) = self.containers.get(serial) else { return Ok(()) };
+        if container.host.links.is_none() {
+            return Ok(());
+        }
+        let mut host = (*container.host).clone();
+        let links = self.find_links(&mut host, dialect)?;
+        self.add_links(serial, &links);
+        if let Some(container) = self.containers.get_mut(serial) {
+            container.host = Arc::new(host);
+        }
+        Ok(())
     }
 
     pub(super) fn add_links(&mut self, serial: Serial, links: &[(String, Serial)]) {

@@ -11,6 +11,7 @@ use core::net::Ipv4Addr;
 use super::super::container::{self, Serial};
 use super::super::endpoint::{Asked, Joined};
 use super::super::images::{self, Layer};
+use super::super::links::CONTAINER;
 use super::super::mounts::{MountKind, MountPoint};
 use super::super::networks::{NewNetwork, Pool, Published, parse_port, parse_subnet};
 use super::super::process::{Behaviour, Signal};
@@ -26,6 +27,9 @@ use super::place::{Place, Problem};
 use crate::docker::version::ApiVersion;
 
 const DIALECT: Dialect = Dialect::new(ApiVersion::MAX);
+
+/// Containers of which each needs the next one to run.
+const MAX_PASSES: usize = 100;
 
 impl World {
     /// Puts what a document describes into a world in which nothing has happened yet. Nobody hears of it.
@@ -60,13 +64,37 @@ impl World {
         {
             self.images.remove(&first);
         }
+        for (nth, serial) in made.iter().enumerate() {
+            self.restore_links(*serial, DIALECT)
+                .map_err(|refused| place(nth).key("HostConfig").problem(refused.message))?;
+        }
         // Who has an address already keeps it, and the others get what is left.
         let made = || made.iter().zip(&document.containers).enumerate();
         for (nth, (serial, container)) in made() {
             self.take_addresses(*serial, container, &place(nth))?;
         }
-        for (nth, (serial, container)) in made() {
+        let mut left: Vec<_> = made().collect();
+        for pass in 0.. {
+            // Who is linked to another one, or shares its network, runs only when that does.
+            let before = left.len();
+            let mut later = Vec::new();
+            for (nth, (serial, container)) in left {
+                if self.check_neighbours(*serial).is_err() {
+                    later.push((nth, (serial, container)));
+                } else {
+                    self.revive(*serial, container, &place(nth))?;
+                }
+            }
+            left = later;
+            if left.is_empty() || left.len() == before || pass == MAX_PASSES {
+                break;
+            }
+        }
+        for (nth, (serial, container)) in left {
+            // One that runs may have outlived what it is linked to.
+            let links = self.links.put_aside(*serial);
             self.revive(*serial, container, &place(nth))?;
+            self.links.put_back(*serial, links);
         }
         self.notices.clear();
         self.bus = super::super::bus::Bus::default();
@@ -296,12 +324,18 @@ impl World {
         if given.path.is_empty() {
             config.inherit(&image.config);
         } else if config.argv().next().is_none() {
-            config.cmd = Some([&[given.path.clone()], &*given.args].concat());
+            config.cmd = Some([core::slice::from_ref(&given.path), &*given.args].concat());
         }
         if config.argv().next().is_none() {
             return Err(place.key("Config").problem("neither Cmd nor Entrypoint says what runs"));
         }
+        // An answer has the name of the container whose network is shared, which no client may ask for.
+        let shares = host.network().starts_with(CONTAINER);
+        let hostname = if shares { core::mem::take(&mut config.hostname) } else { String::new() };
         create::check(&config, &host, &BTreeMap::new(), DIALECT).map_err(refused("HostConfig"))?;
+        if shares {
+            config.hostname = hostname;
+        }
         host.complete(DIALECT);
         let id = match &*given.id {
             "" => self.hex_id(),

@@ -359,3 +359,29 @@ fn nothing_is_saved_that_nobody_asked_for() {
     engine.push("simulator", Box::new(Simulator::from_words(&["web".to_string()]).unwrap()));
     assert!(engine.save().is_empty());
 }
+
+#[test]
+fn links_and_shared_networks_come_back_as_they_are_shown() {
+    let id = "a".repeat(64);
+    let state = json!({"containers": [
+        {"Name": "/web", "HostConfig": {"Links": ["/db:/web/base"]}, "Config": {"Image": "busybox", "Cmd": ["sleep", "1d"]}},
+        {"Name": "/db", "Id": id, "Config": {"Image": "busybox", "Cmd": ["sleep", "1d"]}, "State": {"Running": true}},
+        {"Name": "/old", "HostConfig": {"Links": ["/gone:/old/x"]}, "Config": {"Image": "busybox", "Cmd": ["sleep", "1d"]}},
+        {"Name": "/gone", "State": {"Status": "exited"}, "Config": {"Image": "busybox", "Cmd": ["sleep", "1d"]}},
+        {"Name": "/side", "HostConfig": {"NetworkMode": format!("container:{id}")},
+            "Config": {"Image": "busybox", "Cmd": ["sleep", "1d"], "Hostname": &id[..12]}},
+    ]});
+    let mut scene = Scene::new(&state.to_string(), 1_795_315_894);
+    let web = scene.ask("GET", "/v1.41/containers/web/json", "").unwrap();
+    assert_eq!(web["HostConfig"]["Links"], json!(["/db:/web/base"]));
+    let old = scene.ask("GET", "/v1.41/containers/old/json", "").unwrap();
+    assert_eq!(
+        (&old["HostConfig"]["Links"], &old["State"]["Running"]),
+        (&json!(["/gone:/old/x"]), &json!(true))
+    );
+    let side = scene.ask("GET", "/v1.41/containers/side/json", "").unwrap();
+    assert_eq!(side["HostConfig"]["NetworkMode"], json!(format!("container:{id}")));
+    let list = scene.ask("GET", "/v1.41/containers/json", "").unwrap();
+    let db = list.as_array().unwrap().iter().find(|one| one["Id"] == json!(id)).unwrap();
+    assert_eq!(db["Names"], json!(["/db", "/web/base"]));
+}
