@@ -22,7 +22,9 @@ fn main() -> ExitCode {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let done = match words[..] {
         ["cycles", address, connections, seconds] => cycles(address, connections, seconds),
-        ["create", address, connections, count, labels] => create(address, connections, count, labels == "own"),
+        ["create", address, connections, count, labels] => {
+            create(address, connections, count, labels == "own")
+        }
         ["list", count] => list(count),
         _ => Err("usage: simulator_load cycles|create|list …; see its first lines".into()),
     };
@@ -65,7 +67,8 @@ impl Client {
         match self.stream.read(&mut buffer) {
             Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
             Ok(length) => self.got.extend_from_slice(&buffer[..length]),
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+            Err(error)
+                if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
             Err(error) => return Err(error),
         }
         let text = std::str::from_utf8(&self.got).map_err(io::Error::other)?;
@@ -120,7 +123,9 @@ fn connect(address: &str, connections: &str) -> Result<Vec<Client>, Box<dyn std:
 fn post(target: &str, body: &str) -> String {
     let json = if body.is_empty() { "" } else { "Content-Type: application/json\r\n" };
     let length = body.len();
-    format!("POST {target} HTTP/1.1\r\nHost: docker\r\n{json}Content-Length: {length}\r\n\r\n{body}")
+    format!(
+        "POST {target} HTTP/1.1\r\nHost: docker\r\n{json}Content-Length: {length}\r\n\r\n{body}"
+    )
 }
 
 fn id_of(answer: &str) -> Result<String, String> {

@@ -31,8 +31,11 @@ fn recorded() -> Vec<(String, &'static str, &'static str, Value)> {
                     let Some(answer) = &exchange.response else { continue };
                     let target = exchange.request.start.split(' ').nth(1).unwrap_or_default();
                     let path = target.split('?').next().unwrap_or_default();
-                    let path: Vec<&str> =
-                        path.split('/').skip(1).skip_while(|part| part.starts_with("v1.")).collect();
+                    let path: Vec<&str> = path
+                        .split('/')
+                        .skip(1)
+                        .skip_while(|part| part.starts_with("v1."))
+                        .collect();
                     let (key, job) = match path[..] {
                         ["containers", _, "json"] => ("containers", "container_inspect"),
                         ["images", .., "json"] if path.len() > 2 => ("images", "image_inspect"),
@@ -58,12 +61,43 @@ fn lasting(key: &str, mut answer: Value) -> Value {
     let fields: &[&str] = match key {
         "containers" => {
             // A program that ended in the recording may run here, and has another number.
-            let (running, code) = (answer["State"]["Running"].clone(), answer["State"]["ExitCode"].clone());
+            let (running, code) =
+                (answer["State"]["Running"].clone(), answer["State"]["ExitCode"].clone());
             answer["State"] = json!([running, code]);
-            &["Id", "Created", "Name", "State", "Image", "RestartCount", "HostConfig", "Mounts", "Config"]
+            &[
+                "Id",
+                "Created",
+                "Name",
+                "State",
+                "Image",
+                "RestartCount",
+                "HostConfig",
+                "Mounts",
+                "Config",
+            ]
         }
-        "images" => &["Id", "RepoTags", "Comment", "Created", "Author", "Config", "Size", "RootFS", "Container"],
-        "networks" => &["Name", "Id", "Created", "Driver", "IPAM", "Internal", "Attachable", "Options", "Labels"],
+        "images" => &[
+            "Id",
+            "RepoTags",
+            "Comment",
+            "Created",
+            "Author",
+            "Config",
+            "Size",
+            "RootFS",
+            "Container",
+        ],
+        "networks" => &[
+            "Name",
+            "Id",
+            "Created",
+            "Driver",
+            "IPAM",
+            "Internal",
+            "Attachable",
+            "Options",
+            "Labels",
+        ],
         _ => &["Name", "CreatedAt", "Driver", "Labels", "Mountpoint", "Options", "Scope"],
     };
     fields.iter().map(|field| ((*field).to_owned(), answer[field].clone())).collect()

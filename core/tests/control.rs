@@ -132,7 +132,9 @@ fn it_tells_what_was_asked() {
         .as_array()
         .unwrap()
         .iter()
-        .map(|r| format!("{} {} {} {} {}", r["method"], r["target"], r["job"], r["args"], r["status"]))
+        .map(|r| {
+            format!("{} {} {} {} {}", r["method"], r["target"], r["job"], r["args"], r["status"])
+        })
         .collect();
     assert_eq!(
         rows,
@@ -208,7 +210,7 @@ fn streams_break_where_they_are_told_to() {
             Simulator::from_words(&["web".to_owned()]).unwrap().with_fault(fault).unwrap(),
         );
         let got = bench.ask("GET", "/containers/json", "");
-        assert_eq!(got.closed.is_some() || !got.bytes.is_empty(), true);
+        assert!(got.closed.is_some() || !got.bytes.is_empty());
         match bytes {
             0 => assert!(got.bytes.is_empty() && got.closed == Some(CloseReason::Cut)),
             _ => {
@@ -230,7 +232,7 @@ fn streams_break_where_they_are_told_to() {
     bench.pass(10_000, conn, &mut got);
     let text = got.text();
     let body = text.split_once("\r\n\r\n").unwrap().1;
-    assert_eq!(body.matches(['1', '\r']).filter(|c| *c == "1").count() >= 2, true, "{body:?}");
+    assert!(body.matches(['1', '\r']).filter(|c| *c == "1").count() >= 2, "{body:?}");
     assert!(!body.ends_with("0\r\n\r\n"), "no well-formed end: {body:?}");
     assert!(body.len() < 40, "{body:?}");
 }
@@ -332,5 +334,8 @@ fn a_reset_is_the_beginning() {
     assert_eq!(list.as_array().map(Vec::len), Some(1));
     assert_eq!(list[0]["Names"], json!(["/web"]));
     assert_eq!(bench.ask("GET", "/_simulator/faults", "").json(), json!([]));
-    assert_eq!(bench.ask("GET", "/_simulator/clock", "").json()["now"], json!("2026-11-22T02:51:34Z"));
+    assert_eq!(
+        bench.ask("GET", "/_simulator/clock", "").json()["now"],
+        json!("2026-11-22T02:51:34Z")
+    );
 }

@@ -72,7 +72,9 @@ async fn run(docker: &Docker, script: &str) -> Result<(String, i64), bollard::er
         ..ContainerCreateBody::default()
     };
     let container = docker.create_container(Some(options), config).await?.id;
-    docker.start_container(&container, None::<bollard::query_parameters::StartContainerOptions>).await?;
+    docker
+        .start_container(&container, None::<bollard::query_parameters::StartContainerOptions>)
+        .await?;
     let waited = docker.wait_container(&container, None::<WaitContainerOptions>);
     let status = match waited.try_collect::<Vec<_>>().await {
         Ok(ended) => ended[0].status_code,
@@ -83,7 +85,9 @@ async fn run(docker: &Docker, script: &str) -> Result<(String, i64), bollard::er
     let options = LogsOptionsBuilder::new().stdout(true).stderr(true).build();
     let lines: Vec<_> = docker.logs(&container, Some(options)).try_collect().await?;
     let said = lines.iter().map(ToString::to_string).collect();
-    docker.remove_container(&container, None::<bollard::query_parameters::RemoveContainerOptions>).await?;
+    docker
+        .remove_container(&container, None::<bollard::query_parameters::RemoveContainerOptions>)
+        .await?;
     Ok((said, status))
 }
 
@@ -115,10 +119,15 @@ async fn a_program_is_tested_without_an_engine() {
 #[tokio::test]
 async fn what_goes_wrong_is_tested_too() {
     let engine = Engine::start("");
-    let fault = r#"{"job": "start", "nth": 1, "error": {"status": 500, "message": "no more processes"}}"#;
+    let fault =
+        r#"{"job": "start", "nth": 1, "error": {"status": 500, "message": "no more processes"}}"#;
     engine.control("POST", "faults", fault);
     let failed = run(&engine.docker(), "true").await.unwrap_err();
     assert!(failed.to_string().contains("no more processes"), "{failed}");
     let left = engine.control("GET", "requests?job=container_delete", "");
-    assert_eq!(left["requests"], Value::Array(Vec::new()), "a container is left behind: a bug is found");
+    assert_eq!(
+        left["requests"],
+        Value::Array(Vec::new()),
+        "a container is left behind: a bug is found"
+    );
 }

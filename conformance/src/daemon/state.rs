@@ -68,7 +68,8 @@ pub fn unusable(binary: &Path) {
     assert!(code == 1 && said.contains(&format!("cannot read {file}: No such file")), "{said}");
     fs::write(&file, "{\n \"containers\": [{\"Name\": 5}]\n}").expect("a file can be written");
     let (code, _, said) = start(&format!("--state {file}"));
-    let place = format!("{file}:2: containers[0].Name: invalid type: integer `5`, expected a string");
+    let place =
+        format!("{file}:2: containers[0].Name: invalid type: integer `5`, expected a string");
     assert!(code == 1 && said.contains(&place), "{said}");
     let (code, _, said) = start("--state");
     assert!(code != 0 && said.contains("--state needs a file, such as engine.json"), "{said}");
@@ -100,7 +101,8 @@ pub fn dying(binary: &Path) {
     let mut tries = 0;
     loop {
         let mut client = Client::connect(&daemon.addresses[0]);
-        let request = std::io::Write::write_all(&mut client, b"GET /_ping HTTP/1.0\r\nHost: x\r\n\r\n");
+        let request =
+            std::io::Write::write_all(&mut client, b"GET /_ping HTTP/1.0\r\nHost: x\r\n\r\n");
         if request.is_ok() && client.drain().0.starts_with(b"HTTP/1.") {
             break;
         }

@@ -278,7 +278,8 @@ pub(crate) fn status_of(job: &Job, status: &Status, begun: bool) -> u16 {
         Status::NotHandled { .. } => 501,
         Status::Ok => {
             let request = job.request();
-            let Some((route, head)) = request.and_then(|asked| Some((asked.route()?, asked.head())))
+            let Some((route, head)) =
+                request.and_then(|asked| Some((asked.route()?, asked.head())))
             else {
                 return 200;
             };

@@ -123,7 +123,8 @@ mod tests {
     }
 
     fn folder(name: &str) -> PathBuf {
-        let folder = std::env::temp_dir().join(format!("swarm-files-{}-{name}", std::process::id()));
+        let folder =
+            std::env::temp_dir().join(format!("swarm-files-{}-{name}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         folder
     }

@@ -110,10 +110,8 @@ pub(super) fn parse_rfc3339(text: &str) -> Option<Duration> {
     let (years, months) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
     let days = years * 365 + years / 4 - years / 100 + years / 400 + (153 * months + 2) / 5 + day;
     let days = u64::from(days).checked_sub(719_469)?;
-    let seconds = days * DAY
-        + u64::from(hour) * HOUR
-        + u64::from(minute) * MINUTE
-        + u64::from(second);
+    let seconds =
+        days * DAY + u64::from(hour) * HOUR + u64::from(minute) * MINUTE + u64::from(second);
     let offset = i64::from(zone_hours * 3600 + zone_minutes * 60) * sign;
     let nanos = format!("{fraction:0<9}").get(..9)?.parse().ok()?;
     Some(Duration::new(seconds.checked_add_signed(offset)?, nanos))

@@ -96,7 +96,7 @@ impl Requests {
             method: head.map_or("", |head| head.method()).into(),
             target: head.map_or("", |head| head.target()).into(),
             job: job.name().into(),
-            args: job.args().map(|arg| arg.into_owned()).collect(),
+            args: job.args().map(alloc::borrow::Cow::into_owned).collect(),
             body: None,
             status: None,
         };
@@ -253,7 +253,9 @@ impl Simulator {
         Some(system(match job.name() {
             "pull" | "load" => "write /var/lib/docker/tmp/GetImageBlob: no space left on device",
             "volume_create" => "mkdir /var/lib/docker/volumes: no space left on device",
-            "network_create" => "open /var/lib/docker/network/files/local-kv.db: no space left on device",
+            "network_create" => {
+                "open /var/lib/docker/network/files/local-kv.db: no space left on device"
+            }
             _ => "mkdir /var/lib/docker/overlay2: no space left on device",
         }))
     }

@@ -121,7 +121,11 @@ impl World {
     }
 
     /// Checks a name, or finds one.
-    pub(super) fn reserve(&mut self, name: Option<&str>, dialect: Dialect) -> Result<Arc<str>, Failure> {
+    pub(super) fn reserve(
+        &mut self,
+        name: Option<&str>,
+        dialect: Dialect,
+    ) -> Result<Arc<str>, Failure> {
         let Some(name) = name else {
             let mut attempt = 0;
             loop {
@@ -257,7 +261,10 @@ pub(super) fn check_restart_policy(host: &HostConfig, dialect: Dialect) -> Resul
 }
 
 /// The places on networks that a container begins with.
-pub(super) fn make_endpoints(host: &HostConfig, mut asked: BTreeMap<String, Asked>) -> Vec<Endpoint> {
+pub(super) fn make_endpoints(
+    host: &HostConfig,
+    mut asked: BTreeMap<String, Asked>,
+) -> Vec<Endpoint> {
     let network = host.network();
     if network.starts_with("container:") {
         return Vec::new();

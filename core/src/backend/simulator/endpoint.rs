@@ -76,9 +76,7 @@ impl Endpoint {
     pub(super) fn mac(&self) -> String {
         match (&self.asked, self.address()) {
             (Some(asked), Some(_)) if !asked.mac_address.is_empty() => asked.mac_address.clone(),
-            (_, Some(address)) => {
-                mac_of(address)
-            }
+            (_, Some(address)) => mac_of(address),
             (_, None) => String::new(),
         }
     }

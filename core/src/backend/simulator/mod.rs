@@ -64,11 +64,11 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use self::clients::Task;
-pub use self::faults::Fault;
-use self::control::Control;
-use self::state::State;
 use self::container::Serial;
+use self::control::Control;
+pub use self::faults::Fault;
 use self::list::Cache;
+use self::state::State;
 use self::versions::{Dialect, Release};
 use self::world::World;
 use crate::docker::Profile;

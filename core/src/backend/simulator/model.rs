@@ -37,7 +37,14 @@ impl Backend for Open {
 /// What a client does. Things are named by small numbers, so that names meet.
 #[derive(Clone, Debug)]
 enum Call {
-    Create { name: u8, image: u8, program: Program, auto_remove: bool, volume: Option<u8>, net: Option<u8> },
+    Create {
+        name: u8,
+        image: u8,
+        program: Program,
+        auto_remove: bool,
+        volume: Option<u8>,
+        net: Option<u8>,
+    },
     Start(u8),
     Stop(u8),
     Kill(u8),
@@ -45,7 +52,10 @@ enum Call {
     Pause(u8),
     Unpause(u8),
     Rename(u8, u8),
-    Remove { name: u8, force: bool },
+    Remove {
+        name: u8,
+        force: bool,
+    },
     Exec(u8),
     Wait(u8),
     Follow(u8),
@@ -147,8 +157,11 @@ impl Model {
 
     fn pass(&mut self, millis: u64) {
         self.now += millis;
-        let due = |known: &Known| known.ends.is_some_and(|ends| ends <= self.now) && known.state == State::Running;
-        let due: Vec<u8> = self.containers.iter().filter(|(_, known)| due(known)).map(|(n, _)| *n).collect();
+        let due = |known: &Known| {
+            known.ends.is_some_and(|ends| ends <= self.now) && known.state == State::Running
+        };
+        let due: Vec<u8> =
+            self.containers.iter().filter(|(_, known)| due(known)).map(|(n, _)| *n).collect();
         for name in due {
             self.ended(name, 3);
         }
@@ -163,7 +176,8 @@ impl Model {
             _ => {}
         }
         let auto_remove = known.auto_remove;
-        let lost = known.networks.iter().any(|network| network != "bridge" && !networks.contains(network));
+        let lost =
+            known.networks.iter().any(|network| network != "bridge" && !networks.contains(network));
         if lost || known.program == Program::Missing {
             known.code = if lost { 128 } else { 127 };
             if auto_remove {
@@ -416,7 +430,8 @@ impl Scene {
                     Program::Ends => r#"["sh","-c","sleep 1; exit 3"]"#,
                     Program::Missing => r#"["nosuch"]"#,
                 };
-                let binds = volume.map_or_else(|| "null".into(), |v| format!(r#"["{}:/v"]"#, volume_name(v)));
+                let binds = volume
+                    .map_or_else(|| "null".into(), |v| format!(r#"["{}:/v"]"#, volume_name(v)));
                 let network = net.map_or_else(|| "default".into(), network_name);
                 let body = format!(
                     r#"{{"Image":"{}","Cmd":{command},"HostConfig":{{"AutoRemove":{auto_remove},"Binds":{binds},
@@ -437,7 +452,10 @@ impl Scene {
             }
             Call::Remove { name, force } => {
                 let force = if *force { "1" } else { "0" };
-                (of("container_delete", *name).with_env("force", force).with_env("v", "1"), String::new())
+                (
+                    of("container_delete", *name).with_env("force", force).with_env("v", "1"),
+                    String::new(),
+                )
             }
             Call::Exec(name) => (of("exec_create", *name), r#"{"Cmd":["true"]}"#.into()),
             Call::Wait(name) => (of("wait", *name), String::new()),
@@ -451,7 +469,9 @@ impl Scene {
             Call::NetworkCreate(name) => {
                 (Job::new("network_create"), format!(r#"{{"Name":"{}"}}"#, network_name(*name)))
             }
-            Call::NetworkRemove(name) => (job("network_delete", network_name(*name)), String::new()),
+            Call::NetworkRemove(name) => {
+                (job("network_delete", network_name(*name)), String::new())
+            }
             Call::Connect(network, name) => {
                 let body = format!(r#"{{"Container":"{}"}}"#, container_name(*name));
                 (job("network_connect", network_name(*network)), body)
@@ -479,8 +499,12 @@ impl Scene {
 
 /// Whether the world's books balance: each thing is where all that speak of it say that it is, and nothing else is kept.
 fn check_books(world: &World) {
-    let running: BTreeSet<u64> =
-        world.containers.iter().filter(|container| container.run.is_some()).map(|c| c.serial).collect();
+    let running: BTreeSet<u64> = world
+        .containers
+        .iter()
+        .filter(|container| container.run.is_some())
+        .map(|c| c.serial)
+        .collect();
     let (mut trees, mut ports) = (3 + world.volumes.all.len() + world.volumes.binds.len(), 0);
     for container in world.containers.iter() {
         let serial = container.serial;
@@ -488,7 +512,12 @@ fn check_books(world: &World) {
         assert_eq!(named, Some(serial), "its name leads to it");
         assert_eq!(world.containers.exactly(&container.id).map(|c| c.serial), Some(serial));
         let runs = matches!(container.state, State::Running | State::Paused);
-        assert_eq!((container.run.is_some(), container.pid != 0), (runs, runs), "{:?}", container.state);
+        assert_eq!(
+            (container.run.is_some(), container.pid != 0),
+            (runs, runs),
+            "{:?}",
+            container.state
+        );
         assert!(world.images.get(&container.image).is_some(), "its image is there");
         assert_eq!(container.started.is_some(), runs || container.state == State::Exited);
         for endpoint in &container.endpoints {
@@ -548,8 +577,11 @@ fn check_same(model: &Model, world: &World) {
         .iter()
         .map(|c| (c.name.to_string(), (c.state, i64::from(c.exit_code))))
         .collect();
-    let expected: BTreeMap<String, (State, i64)> =
-        model.containers.iter().map(|(n, known)| (container_name(*n), (known.state, known.code))).collect();
+    let expected: BTreeMap<String, (State, i64)> = model
+        .containers
+        .iter()
+        .map(|(n, known)| (container_name(*n), (known.state, known.code)))
+        .collect();
     assert_eq!(states, expected);
     let named = |volume: &&super::volumes::Volume| !volume.anonymous;
     let volumes: BTreeSet<String> =

@@ -81,7 +81,12 @@ const KNOWN: [&str; 7] = ["dangling", "driver", "id", "label", "name", "scope", 
 
 impl<'a> Shown<'a> {
     /// A list does not say who is attached.
-    pub(super) fn of(network: &'a Network, world: &'a World, members: bool, dialect: Dialect) -> Self {
+    pub(super) fn of(
+        network: &'a Network,
+        world: &'a World,
+        members: bool,
+        dialect: Dialect,
+    ) -> Self {
         let member = |serial: &u64| {
             let container = world.containers.get(*serial)?;
             let endpoint = container.endpoints.iter().find(|e| e.network == network.name)?;

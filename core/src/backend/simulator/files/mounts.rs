@@ -24,7 +24,8 @@ impl Store {
     /// A store of what the kernel gives.
     #[must_use]
     pub fn new() -> Self {
-        let mut store = Self { trees: Vec::new(), free: Vec::new(), full: false, kernel: Vec::new() };
+        let mut store =
+            Self { trees: Vec::new(), free: Vec::new(), full: false, kernel: Vec::new() };
         for (name, tree) in [("dev", Tree::dev()), ("proc", Tree::proc()), ("sys", Tree::new())] {
             let id = store.insert(tree);
             store.kernel.push((name.into(), id));

@@ -19,7 +19,9 @@ use super::super::versions::Dialect;
 use super::super::volumes::NewVolume;
 use super::super::world::World;
 use super::super::{catalogue, create};
-use super::document::{Container, Document, Endpoint, Health, Image, Mount, Network, State, Volume};
+use super::document::{
+    Container, Document, Endpoint, Health, Image, Mount, Network, State, Volume,
+};
 use super::place::{Place, Problem};
 use crate::docker::version::ApiVersion;
 
@@ -30,7 +32,8 @@ impl World {
     pub(super) fn furnish(&mut self, document: &Document) -> Result<(), Problem> {
         let root = Place::default();
         let first = self.images.newest_first().first().map(|image| Arc::clone(&image.id));
-        let says_where = |network: &Network| network.name == "bridge" && network.ipam.config.is_some();
+        let says_where =
+            |network: &Network| network.name == "bridge" && network.ipam.config.is_some();
         let movable = !document.networks.iter().any(says_where);
         for (nth, network) in document.networks.iter().enumerate() {
             self.add_network(network, movable, &root.key("networks").nth(nth))?;
@@ -116,7 +119,9 @@ impl World {
             };
             self.create_network(new).map_err(|refused| place.clone().problem(refused.message))?;
         }
-        let twice = self.networks.all.iter().any(|other| other.id == network.id);
+        let is_other = |other: &super::super::networks::Network| *other.name != *network.name;
+        let mut others = self.networks.all.iter().filter(|other| is_other(other));
+        let twice = others.any(|other| other.id == network.id);
         let created = network.created.0;
         if let Some(known) = self.networks.named_mut(&network.name) {
             if !network.id.is_empty() {
@@ -165,9 +170,11 @@ impl World {
         }
         let mut digests = Vec::new();
         for (nth, text) in image.repo_digests.iter().enumerate().filter(|(_, text)| is_name(text)) {
-            let parsed = Reference::parse(text).ok().and_then(|name| Some((name.name, name.digest?)));
+            let parsed =
+                Reference::parse(text).ok().and_then(|name| Some((name.name, name.digest?)));
             let Some(parsed) = parsed else {
-                let words = format!("{text:?} is no name with a digest: write it as redis@sha256:…");
+                let words =
+                    format!("{text:?} is no name with a digest: write it as redis@sha256:…");
                 return Err(place.key("RepoDigests").nth(nth).problem(words));
             };
             digests.push(parsed);
@@ -175,9 +182,9 @@ impl World {
         if names.is_empty() && image.id.is_empty() {
             return Err(place.key("RepoTags").problem("an image needs a name or an Id"));
         }
-        let known = names.first().map_or(("", "latest"), |name| {
-            (&*name.name, name.tag.as_deref().unwrap_or("latest"))
-        });
+        let known = names
+            .first()
+            .map_or(("", "latest"), |name| (&*name.name, name.tag.as_deref().unwrap_or("latest")));
         let (mut made, digest) = catalogue::image(known.0, known.1);
         if !image.id.is_empty() {
             let twice = self.images.get(&image.id).is_some();
@@ -291,7 +298,7 @@ impl World {
         if given.path.is_empty() {
             config.inherit(&image.config);
         } else if config.argv().next().is_none() {
-            config.cmd = Some([&[given.path.clone()], &*given.args].concat());
+            config.cmd = Some([core::slice::from_ref(&given.path), &*given.args].concat());
         }
         if config.argv().next().is_none() {
             return Err(place.key("Config").problem("neither Cmd nor Entrypoint says what runs"));
@@ -353,7 +360,9 @@ impl World {
                 return Err(place.key("Destination").problem(words));
             }
             let (kind, source, tree) = match &*mount.r#type {
-                "bind" => (MountKind::Bind, mount.source.as_str().into(), self.bound(&mount.source)),
+                "bind" => {
+                    (MountKind::Bind, mount.source.as_str().into(), self.bound(&mount.source))
+                }
                 "tmpfs" => {
                     let tree = self.store.insert(super::super::files::Tree::new());
                     (MountKind::Tmpfs, "tmpfs".into(), tree)
@@ -369,7 +378,8 @@ impl World {
                     (MountKind::Volume, Arc::clone(&volume.name), volume.tree)
                 }
                 other => {
-                    let words = format!("{other:?} is no type of a mount: use bind, volume or tmpfs");
+                    let words =
+                        format!("{other:?} is no type of a mount: use bind, volume or tmpfs");
                     return Err(place.key("Type").problem(words));
                 }
             };
@@ -508,7 +518,12 @@ impl World {
     }
 
     /// Publishes the ports that a running container had, where it had them.
-    fn take_ports(&mut self, serial: Serial, given: &Container, place: &Place) -> Result<(), Problem> {
+    fn take_ports(
+        &mut self,
+        serial: Serial,
+        given: &Container,
+        place: &Place,
+    ) -> Result<(), Problem> {
         let mut wanted: Vec<(Published, &String)> = Vec::new();
         for (port, bindings) in &given.network_settings.ports {
             let place = place.key("NetworkSettings").key("Ports").key(port);
@@ -567,7 +582,8 @@ fn is_name(text: &str) -> bool {
 
 fn check_id(id: &str, twice: bool, place: &Place) -> Result<(), Problem> {
     if !is_digits(id) {
-        let words = "it is no id: use 64 of the digits 0 to 9 and a to f, for an image behind sha256:";
+        let words =
+            "it is no id: use 64 of the digits 0 to 9 and a to f, for an image behind sha256:";
         return Err(place.clone().problem(words));
     }
     if twice {

@@ -113,7 +113,8 @@ impl Scene {
 
     fn list(&mut self, target: &str, key: &str) -> Vec<String> {
         let list = self.get(target);
-        let ids = list.as_array().unwrap().iter().map(|item| item[key].as_str().unwrap().to_string());
+        let ids =
+            list.as_array().unwrap().iter().map(|item| item[key].as_str().unwrap().to_string());
         ids.collect()
     }
 }
@@ -145,14 +146,20 @@ fn a_behaviour_is_played_where_the_image_runs_by_itself() {
     let state = r#"{"images": [{"RepoTags": ["shop:1"], "Config": {"Cmd": ["shop"]}, "Behaviour": {
         "output": [{"after": 1000, "text": "open\n"}], "signals": {"TERM": 7}}}]}"#;
     let mut scene = Scene::new(state, 1_795_315_894);
-    for (name, cmd) in [("own", "null"), ("other", r#"["shop", "--late"]"#), ("sh", r#"["sh", "-c", "exit 5"]"#)] {
+    for (name, cmd) in
+        [("own", "null"), ("other", r#"["shop", "--late"]"#), ("sh", r#"["sh", "-c", "exit 5"]"#)]
+    {
         let body = format!(r#"{{"Image":"shop:1","Cmd":{cmd}}}"#);
         scene.ask("POST", &format!("/containers/create?name={name}"), &body).unwrap();
         scene.ask("POST", &format!("/containers/{name}/start"), "").unwrap();
     }
     scene.pass(2000);
     for name in ["own", "other"] {
-        let logs = scene.engine.start(scene.now, Job::new("logs").with_arg(name).with_env("stdout", "1"), 0);
+        let logs = scene.engine.start(
+            scene.now,
+            Job::new("logs").with_arg(name).with_env("stdout", "1"),
+            0,
+        );
         let output = scene.engine.output(logs).unwrap();
         assert!(output.stdout.ends_with(b"open\n"), "{name}");
         scene.ask("POST", &format!("/containers/{name}/kill?signal=TERM"), "").unwrap();
@@ -167,7 +174,11 @@ fn what_was_saved_loads_again_as_the_same_world() {
     let spent = scene.ask("POST", "/containers/create", r#"{"Image":"busybox"}"#);
     assert!(spent.is_err(), "the fault of the example");
     for (method, target, body) in [
-        ("POST", "/networks/create", r#"{"Name":"back","Labels":{"a":"b"},"IPAM":{"Config":[{"Subnet":"10.9.0.0/24"}]}}"#),
+        (
+            "POST",
+            "/networks/create",
+            r#"{"Name":"back","Labels":{"a":"b"},"IPAM":{"Config":[{"Subnet":"10.9.0.0/24"}]}}"#,
+        ),
         ("POST", "/volumes/create", r#"{"Name":"v1","DriverOpts":{"type":"tmpfs"}}"#),
         (
             "POST",
@@ -181,10 +192,22 @@ fn what_was_saved_loads_again_as_the_same_world() {
         ("POST", "/containers/c1/start", ""),
         ("POST", "/networks/bridge/connect", r#"{"Container":"c1"}"#),
         ("POST", "/containers/c1/exec", r#"{"Cmd":["true"]}"#),
-        ("POST", "/containers/create?name=c2", r#"{"Image":"busybox","Entrypoint":[""],"Cmd":["true"],"HostConfig":{"Privileged":true,"NetworkMode":"host"}}"#),
+        (
+            "POST",
+            "/containers/create?name=c2",
+            r#"{"Image":"busybox","Entrypoint":[""],"Cmd":["true"],"HostConfig":{"Privileged":true,"NetworkMode":"host"}}"#,
+        ),
         ("POST", "/containers/c2/start", ""),
-        ("POST", "/containers/create?name=c3", r#"{"Image":"busybox","HostConfig":{"NetworkMode":"none","Tmpfs":{"/t":""}}}"#),
-        ("POST", "/containers/create?name=c4", r#"{"Image":"busybox","Cmd":["sleep","99"],"Healthcheck":{"Test":["CMD","true"],"Interval":1000000000}}"#),
+        (
+            "POST",
+            "/containers/create?name=c3",
+            r#"{"Image":"busybox","HostConfig":{"NetworkMode":"none","Tmpfs":{"/t":""}}}"#,
+        ),
+        (
+            "POST",
+            "/containers/create?name=c4",
+            r#"{"Image":"busybox","Cmd":["sleep","99"],"Healthcheck":{"Test":["CMD","true"],"Interval":1000000000}}"#,
+        ),
         ("POST", "/containers/c4/start", ""),
         ("POST", "/containers/create?name=c5", r#"{"Image":"busybox","Cmd":["sleep","99"]}"#),
         ("POST", "/containers/c5/start", ""),
@@ -216,43 +239,97 @@ fn what_was_saved_loads_again_as_the_same_world() {
 fn what_is_wrong_is_found_with_its_line() {
     let digits = "a".repeat(64);
     for (text, problem) in [
-        ("{\n  \"images\": [,]}", "engine.json:2: it is no JSON: expected value at line 2 column 14"),
-        ("[]", "engine.json:1: a state file is one JSON object: write {} at least"),
-        ("{\n\"container\": []}", "engine.json:2: container: unknown field `container`, expected one of `containers`, \
-             `images`, `networks`, `volumes`, `faults`"),
-        ("{\"containers\": [\n{},\n{\"State\": {\n\"ExitCode\": \"3\"}}]}", "engine.json:4: containers[1].State.ExitCode: \
-             invalid type: string \"3\", expected i32"),
-        ("{\"containers\": [{\n\"Created\": \"yesterday\"}]}", "engine.json:2: containers[0].Created: \"yesterday\" is no \
-             time: write it as 2026-11-22T09:30:00.5Z, not before 1970"),
-        ("{\"containers\": [{\"Name\": \"/a1\"},\n {\"Name\": \"a1\"}]}", "engine.json:2: containers[1].Name: Conflict. The \
-             container name \"/a1\" is already in use by container"),
-        ("{\"containers\": [{\n \"Name\": \"a b\"}]}", "engine.json:2: containers[0].Name: invalid container name (a b)"),
-        ("{\"containers\": [{\n \"Id\": \"ab\"}]}", "engine.json:2: containers[0].Id: it is no id: use 64 of the digits"),
-        ("{\"containers\": [\n{\"HostConfig\": {\"Memory\": 5}}]}", "engine.json:2: containers[0].HostConfig: Minimum memory"),
-        ("{\"containers\": [{\"Mounts\": [\n{\"Type\": \"npipe\",\n\"Destination\": \"/x\"}]}]}", "engine.json:2: \
-             containers[0].Mounts[0].Type: \"npipe\" is no type of a mount: use bind, volume or tmpfs"),
-        ("{\"networks\": [{\"Name\": \"a\"},\n{\"Name\":\n\"a\"}]}", "engine.json:3: networks[1].Name: there are two \
-             networks of the name \"a\""),
-        ("{\"volumes\": [\n{}]}", "engine.json:2: volumes[0].Name: a volume needs a name"),
-        ("{\"images\": [\n{\"RepoTags\": [\"A\"]}]}", "engine.json:2: images[0].RepoTags[0]: \"A\" is no name of an image: \
-             write it as redis:7"),
-        ("{\"images\": [{\"RepoTags\": [\"a1\"], \"Behaviour\": {\n\"signals\": {\"TERN\": 0}}}]}", "engine.json:2: \
-             images[0].Behaviour.signals.TERN: \"TERN\" is no signal: use a name such as TERM, or a number"),
-        ("{\"images\": [{\"RepoTags\": [\"a1\"], \"Behaviour\": {\n\"exit\": {\"after\": -1}}}]}", "engine.json:2: \
-             images[0].Behaviour.exit.after: invalid value: integer `-1`, expected u64"),
-        ("{\"faults\": [\n{\"job\": \"creat\", \"latency\": 3}]}", "engine.json:2: faults[0]: there is no job \"creat\": \
-             swarmd --routes lists all"),
         (
-            &*format!("{{\"images\": [{{\"Id\": \"sha256:{digits}\"}},\n{{\"Id\": \"sha256:{digits}\"}}]}}"),
+            "{\n  \"images\": [,]}",
+            "engine.json:2: it is no JSON: expected value at line 2 column 14",
+        ),
+        ("[]", "engine.json:1: a state file is one JSON object: write {} at least"),
+        (
+            "{\n\"container\": []}",
+            "engine.json:2: container: unknown field `container`, expected one of `containers`, \
+             `images`, `networks`, `volumes`, `faults`",
+        ),
+        (
+            "{\"containers\": [\n{},\n{\"State\": {\n\"ExitCode\": \"3\"}}]}",
+            "engine.json:4: containers[1].State.ExitCode: \
+             invalid type: string \"3\", expected i32",
+        ),
+        (
+            "{\"containers\": [{\n\"Created\": \"yesterday\"}]}",
+            "engine.json:2: containers[0].Created: \"yesterday\" is no \
+             time: write it as 2026-11-22T09:30:00.5Z, not before 1970",
+        ),
+        (
+            "{\"containers\": [{\"Name\": \"/a1\"},\n {\"Name\": \"a1\"}]}",
+            "engine.json:2: containers[1].Name: Conflict. The \
+             container name \"/a1\" is already in use by container",
+        ),
+        (
+            "{\"containers\": [{\n \"Name\": \"a b\"}]}",
+            "engine.json:2: containers[0].Name: invalid container name (a b)",
+        ),
+        (
+            "{\"containers\": [{\n \"Id\": \"ab\"}]}",
+            "engine.json:2: containers[0].Id: it is no id: use 64 of the digits",
+        ),
+        (
+            "{\"containers\": [\n{\"HostConfig\": {\"Memory\": 5}}]}",
+            "engine.json:2: containers[0].HostConfig: Minimum memory",
+        ),
+        (
+            "{\"containers\": [{\"Mounts\": [\n{\"Type\": \"npipe\",\n\"Destination\": \"/x\"}]}]}",
+            "engine.json:2: \
+             containers[0].Mounts[0].Type: \"npipe\" is no type of a mount: use bind, volume or tmpfs",
+        ),
+        (
+            "{\"networks\": [{\"Name\": \"a\"},\n{\"Name\":\n\"a\"}]}",
+            "engine.json:3: networks[1].Name: there are two \
+             networks of the name \"a\"",
+        ),
+        ("{\"volumes\": [\n{}]}", "engine.json:2: volumes[0].Name: a volume needs a name"),
+        (
+            "{\"images\": [\n{\"RepoTags\": [\"A\"]}]}",
+            "engine.json:2: images[0].RepoTags[0]: \"A\" is no name of an image: \
+             write it as redis:7",
+        ),
+        (
+            "{\"images\": [{\"RepoTags\": [\"a1\"], \"Behaviour\": {\n\"signals\": {\"TERN\": 0}}}]}",
+            "engine.json:2: \
+             images[0].Behaviour.signals.TERN: \"TERN\" is no signal: use a name such as TERM, or a number",
+        ),
+        (
+            "{\"images\": [{\"RepoTags\": [\"a1\"], \"Behaviour\": {\n\"exit\": {\"after\": -1}}}]}",
+            "engine.json:2: \
+             images[0].Behaviour.exit.after: invalid value: integer `-1`, expected u64",
+        ),
+        (
+            "{\"faults\": [\n{\"job\": \"creat\", \"latency\": 3}]}",
+            "engine.json:2: faults[0]: there is no job \"creat\": \
+             swarmd --routes lists all",
+        ),
+        (
+            &*format!(
+                "{{\"images\": [{{\"Id\": \"sha256:{digits}\"}},\n{{\"Id\": \"sha256:{digits}\"}}]}}"
+            ),
             "engine.json:2: images[1].Id: this id is there twice",
         ),
-        ("{\"containers\": [{\"Name\": \"web\"}]}", "engine.json:1: containers: the container \"web\" is among"),
-        ("{\"containers\": [{\"NetworkSettings\": {\"Ports\": {\"80/tcp\": [\n{\"HostPort\": \"x\"}]}}}]}", "engine.json:2: \
-             containers[0].NetworkSettings.Ports.80/tcp[0].HostPort: \"x\" is no port of the host"),
-        ("{\"containers\": [{\"NetworkSettings\": {\"Networks\": {\"bridge\": {\"EndpointID\": \"e\",\n \"IPAddress\": \
-             \"1.2.3.4\"}}}}]}", "engine.json:2: containers[0].NetworkSettings.Networks.bridge.IPAddress: Invalid address"),
+        (
+            "{\"containers\": [{\"Name\": \"web\"}]}",
+            "engine.json:1: containers: the container \"web\" is among",
+        ),
+        (
+            "{\"containers\": [{\"NetworkSettings\": {\"Ports\": {\"80/tcp\": [\n{\"HostPort\": \"x\"}]}}}]}",
+            "engine.json:2: \
+             containers[0].NetworkSettings.Ports.80/tcp[0].HostPort: \"x\" is no port of the host",
+        ),
+        (
+            "{\"containers\": [{\"NetworkSettings\": {\"Networks\": {\"bridge\": {\"EndpointID\": \"e\",\n \"IPAddress\": \
+             \"1.2.3.4\"}}}}]}",
+            "engine.json:2: containers[0].NetworkSettings.Networks.bridge.IPAddress: Invalid address",
+        ),
     ] {
-        let refused = State::read("engine.json", text.as_bytes(), &["web".to_string()]).unwrap_err();
+        let refused =
+            State::read("engine.json", text.as_bytes(), &["web".to_string()]).unwrap_err();
         assert!(refused.starts_with(problem), "{refused}\nis not\n{problem}");
     }
 }
@@ -267,7 +344,10 @@ fn what_cannot_be_simulated_does_nothing_and_ends_well() {
         assert_eq!(scene.get(&target)["State"]["Status"], json!("running"));
         scene.ask("POST", &format!("/containers/{name}/kill?signal=TERM"), "").unwrap();
         let shown = scene.get(&target);
-        assert_eq!((&shown["State"]["Status"], &shown["State"]["ExitCode"]), (&json!("exited"), &json!(0)));
+        assert_eq!(
+            (&shown["State"]["Status"], &shown["State"]["ExitCode"]),
+            (&json!("exited"), &json!(0))
+        );
     }
     assert_eq!(scene.get("/containers/old/json")["Config"]["Cmd"], json!(["/opt/server", "-x"]));
     assert_eq!(scene.get("/images/postgres:16/json")["RepoTags"], json!(["postgres:16"]));
