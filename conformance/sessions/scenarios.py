@@ -41,6 +41,7 @@ CLI = {
     "run-stdin-slow": "(echo one; sleep 0.2; echo two) | docker run --rm -i busybox cat",
     "run-stdin-large": "yes 0123456789 | head -c 300000 | docker run --rm -i busybox wc -c",
     "run-both-large": "yes 0123456789 | head -c 200000 | docker run --rm -i busybox cat | wc -c",
+    "run-noise": "head -c 200000 /dev/urandom > f; docker run --rm -i busybox cat < f | cmp - f",
     "run-stdin-after-end": "(sleep 0.6; echo late) | docker run --rm -i busybox echo early",
     "run-tty": "docker run --rm -t busybox sh -c 'tty; echo hi; echo err >&2'",
     "run-detached": "docker run -d --name c1 busybox echo hi; docker wait c1; docker logs c1",
@@ -80,6 +81,7 @@ CLI = {
     "diff": "docker run --name c1 busybox sh -c 'echo x > /new; rm /etc/none 2>/dev/null; mkdir /d'; docker diff c1; docker create --name d1 busybox; docker diff d1; docker diff nosuch",
     "cp-in": "echo content > f; docker create --name c1 busybox; docker cp f c1:/tmp/f; docker cp f c1:/no/such/f; docker cp f nosuch:/f",
     "cp-in-large": "yes 0123456789 | head -c 200000 > f; docker create --name c1 tiny; docker cp f c1:/data/f",
+    "cp-noise": "head -c 300000 /dev/urandom > f; docker create --name c1 tiny; docker cp f c1:/data/f; docker cp c1:/data/f g; cmp f g",
     "cp-out": "docker create --name c1 tiny; docker cp c1:/hello out; cat out; docker cp c1:/nosuch out; docker cp nosuch:/x out",
     "cp-stream": "docker create --name c1 tiny; docker cp c1:/hello - | tar t; mkdir d1; echo x > d1/x; tar -cf - d1 | docker cp - c1:/data",
     "export": "docker create --name c1 tiny; docker export c1 | tar t; docker export -o f nosuch",
@@ -195,7 +197,7 @@ CURL = {
                    "s.sendall(b'GET /events HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n'); import time; time.sleep(.3); s.shutdown(1); print(len(s.recv(9999)), s.recv(99))\"",
 }
 
-P = "import docker, io, tarfile\nc = docker.from_env()\nsleep = dict(command=['sleep', '100'], detach=True)\n"
+P = "import os, docker, io, tarfile\nc = docker.from_env()\nsleep = dict(command=['sleep', '100'], detach=True)\n"
 E = "import docker, docker.errors\nc = docker.from_env()\ndef fails(f, *a, **k):\n    try: f(*a, **k)\n    except docker.errors.APIError as e: print(e)\n    else: raise SystemExit('no error')\n"
 
 DOCKER_PY = {
@@ -217,6 +219,7 @@ DOCKER_PY = {
     "exec-detached": P + "x = c.containers.run('busybox', **sleep)\nprint(x.exec_run('sleep 2', detach=True), x.exec_run('tty', tty=True))",
     "wait": P + "x = c.containers.run('busybox', ['sh', '-c', 'exit 4'], detach=True)\nprint(x.wait(), x.wait(condition='not-running'))",
     "top-stats": P + "x = c.containers.run('busybox', **sleep)\nprint(x.top(), x.stats(stream=False)['id'], next(x.stats(decode=True))['id'])",
+    "archive-noise": P + "x = c.containers.create('tiny')\nnoise = os.urandom(100000)\nb = io.BytesIO()\nt = tarfile.open(fileobj=b, mode='w')\ni = tarfile.TarInfo('f'); i.size = len(noise)\nt.addfile(i, io.BytesIO(noise)); t.close()\nx.put_archive('/data', b.getvalue())\nbits, stat = x.get_archive('/data/f')\nback = tarfile.open(fileobj=io.BytesIO(b''.join(bits))).extractfile('f').read()\nprint(stat['size'], back == noise)",
     "archive": P + "x = c.containers.create('tiny')\nbits, stat = x.get_archive('/hello')\nprint(stat['size'], len(b''.join(bits)))\nb = io.BytesIO()\nt = tarfile.open(fileobj=b, mode='w')\ni = tarfile.TarInfo('f'); i.size = 3\nt.addfile(i, io.BytesIO(b'abc')); t.close()\nprint(x.put_archive('/data', b.getvalue()), x.diff(), len(b''.join(x.export())))",
     "images": P + "i = c.images.get('tiny')\nprint(c.images.list(), i.history(), i.tag('other', '1'))\nc.images.remove('other:1')",
     "image-save-load": P + "data = b''.join(c.images.get('tiny').save(named=True))\nprint(len(data), c.images.load(data))",

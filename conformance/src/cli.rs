@@ -74,6 +74,12 @@ fn command() -> Command {
                 .arg(Arg::new("name").long("name").help("The scenario's name; that of the file unless given"))
                 .arg(Arg::new("client").long("client").help("The client's name"))
                 .arg(
+                    Arg::new("whole")
+                        .long("whole")
+                        .action(ArgAction::SetTrue)
+                        .help("Keep large contents without structure; they are recorded by hash and length else"),
+                )
+                .arg(
                     Arg::new("show-secrets")
                         .long("show-secrets")
                         .action(ArgAction::SetTrue)
@@ -312,6 +318,9 @@ fn recording(matches: &ArgMatches) -> Result<u8, String> {
     session.headers = headers;
     if !matches.get_flag("show-secrets") {
         session.redact();
+    }
+    if !matches.get_flag("whole") {
+        session.replace_large();
     }
     std::fs::write(output, session.to_string())
         .map_err(|error| format!("cannot write {output}: {error}"))?;

@@ -31,7 +31,7 @@ enum Told {
 }
 
 pub(crate) struct Driver {
-    node: Node,
+    pub(crate) node: Node,
     clock: Clock,
     epoll: Epoll,
     listeners: Vec<Listener>,
@@ -43,10 +43,10 @@ pub(crate) struct Driver {
     told: (Sender<Told>, Receiver<Told>),
     wake: Arc<Wake>,
     /// By the slot of their connection's id.
-    sockets: Vec<Option<Socket>>,
+    pub(crate) sockets: Vec<Option<Socket>>,
     /// Connections that may be read at once.
-    runnable: VecDeque<ConnId>,
-    room: Room,
+    pub(crate) runnable: VecDeque<ConnId>,
+    pub(crate) room: Room,
     certificates: Certificates,
     /// Clients that have connected lately, and until when they may take to agree on TLS; the earliest first.
     handshakes: VecDeque<(Instant, ConnId)>,
@@ -54,7 +54,7 @@ pub(crate) struct Driver {
     out: Vec<u8>,
     /// The node has more to do than one turn allows.
     unfinished: bool,
-    now: Instant,
+    pub(crate) now: Instant,
     waits: Waits,
 }
 
@@ -90,7 +90,8 @@ const fn token(id: ConnId) -> u64 {
 }
 
 impl Driver {
-    pub(crate) fn new(server: Server, waits: Waits) -> io::Result<Self> {
+    pub(crate) fn new(mut server: Server, waits: Waits) -> io::Result<Self> {
+        server.config.splice = true;
         // The agreement is the head of a connection.
         let handshake_timeout = server.config.head_timeout;
         let driver = Self {
@@ -235,16 +236,22 @@ impl Driver {
         socket.hung_up |= flags.intersects(EventFlags::HUP | EventFlags::ERR);
         socket.ended |= flags.contains(EventFlags::RDHUP) || socket.hung_up;
         socket.readable |= flags.contains(EventFlags::IN) || socket.ended;
-        let reads = socket.readable && socket.granted && !socket.queued;
+        let reads = socket.readable && socket.is_wanted() && !socket.queued;
         if socket.eof && socket.hung_up {
             self.handle(Input::Broken(id));
             return;
         }
         if flags.contains(EventFlags::OUT) {
             match socket.write_on() {
-                Ok(Some(Written::All)) => self.handle(Input::Done(id)),
+                Ok(Some(Written::All)) => match socket.fed_by {
+                    None => self.handle(Input::Done(id)),
+                    Some(from) => self.feed_on(from),
+                },
                 Ok(_) => {}
-                Err(error) => return self.failed(id, &error),
+                Err(error) => {
+                    self.write_failed(id, &error);
+                    self.act();
+                }
             }
         }
         if reads {
@@ -256,6 +263,9 @@ impl Driver {
     fn read(&mut self, id: ConnId) {
         let Some(socket) = find(&mut self.sockets, id) else { return };
         socket.queued = false;
+        if socket.splice.is_some() {
+            return self.pass(id);
+        }
         if !(socket.readable && socket.granted) {
             return;
         }
@@ -294,7 +304,7 @@ impl Driver {
     }
 
     /// Learns why a connection has ended, on a thread, because that takes a moment.
-    fn read_obituary(&mut self, id: ConnId, obituary: Obituary) {
+    pub(crate) fn read_obituary(&mut self, id: ConnId, obituary: Obituary) {
         if let Some(socket) = find(&mut self.sockets, id) {
             socket.granted = false;
         }
@@ -310,7 +320,7 @@ impl Driver {
     }
 
     /// Has epoll tell of room for what a connection could not send.
-    fn watch_room(&mut self, id: ConnId) {
+    pub(crate) fn watch_room(&mut self, id: ConnId) {
         if let Some(socket) = find(&mut self.sockets, id)
             && !socket.watches_room
             && socket.wants_room()
@@ -322,7 +332,7 @@ impl Driver {
         }
     }
 
-    fn failed(&mut self, id: ConnId, error: &io::Error) {
+    pub(crate) fn failed(&mut self, id: ConnId, error: &io::Error) {
         let Some(socket) = find(&mut self.sockets, id) else { return };
         if let Some(obituary) = socket.stream.obituary() {
             return self.read_obituary(id, obituary);
@@ -334,7 +344,7 @@ impl Driver {
         self.handle(Input::Failed(id, &error.to_string()));
     }
 
-    fn handle(&mut self, input: Input<'_>) {
+    pub(crate) fn handle(&mut self, input: Input<'_>) {
         self.node.handle(self.now, input);
         self.act();
     }
@@ -375,9 +385,12 @@ impl Driver {
                         } else {
                             socket.say_goodbye();
                         }
+                        let (feeds, fed_by) = (socket.splice.take(), socket.fed_by);
                         self.sockets[conn.slot()] = None;
+                        self.end_splices(feeds, fed_by);
                     }
                 }
+                Action::Splice { from, to, limit } => self.splice(from, to, limit),
                 Action::Log(log) => print_log(&log),
                 _ => {}
             }
@@ -399,15 +412,19 @@ impl Driver {
                     Err(_) => Input::Broken(id),
                 }
             }
-            Err(error) => {
-                let Some(socket) = find(&mut self.sockets, id) else { return };
-                if let Some(obituary) = socket.stream.obituary() {
-                    return self.read_obituary(id, obituary);
-                }
-                return self.node.handle(self.now, Input::Failed(id, &error.to_string()));
-            }
+            Err(error) => return self.write_failed(id, &error),
         };
         self.node.handle(self.now, input);
+    }
+
+    /// What the peer sent before it went may still be read, and says why, if anything does.
+    pub(crate) fn write_failed(&mut self, id: ConnId, error: &io::Error) {
+        let Some(socket) = find(&mut self.sockets, id) else { return };
+        log::debug!("{}: {error}", socket.stream.peer());
+        if let Some(obituary) = socket.stream.obituary() {
+            return self.read_obituary(id, obituary);
+        }
+        self.node.handle(self.now, Input::WriteFailed(id));
     }
 
     fn accept(&mut self, listener: usize) {
@@ -493,6 +510,6 @@ impl Driver {
     }
 }
 
-fn find(sockets: &mut [Option<Socket>], id: ConnId) -> Option<&mut Socket> {
+pub(crate) fn find(sockets: &mut [Option<Socket>], id: ConnId) -> Option<&mut Socket> {
     sockets.get_mut(id.slot())?.as_mut().filter(|socket| socket.id == id)
 }

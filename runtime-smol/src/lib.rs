@@ -31,6 +31,7 @@ compile_error!("libswarm-smol needs Linux's epoll; libswarm-std has the same dae
 mod driver;
 mod epoll;
 mod socket;
+mod splice;
 
 use std::io;
 use std::process::ExitCode;

@@ -25,10 +25,23 @@ pub(crate) struct Socket {
     pub(crate) queued: bool,
     /// epoll tells of room to write.
     pub(crate) watches_room: bool,
+    /// What comes goes to another connection instead of to the node.
+    pub(crate) splice: Option<Splice>,
+    /// Whose bytes come here instead of the node's.
+    pub(crate) fed_by: Option<ConnId>,
     /// The node waits to hear that something is written, or that this side is shut down.
     owed: bool,
-    /// What a write left over.
+    /// What a write left over, from `written` on.
     unwritten: Vec<u8>,
+    written: usize,
+}
+
+/// What comes from a connection passes to another one.
+pub(crate) struct Splice {
+    pub(crate) to: ConnId,
+    /// How much still is to; all until the end without a limit.
+    pub(crate) left: Option<u64>,
+    pub(crate) passed: u64,
 }
 
 /// What came of a write.
@@ -48,8 +61,9 @@ pub(crate) struct Room {
 }
 
 impl Room {
+    /// Room for `size` bytes that the node gets, and twice that for what passes elsewhere.
     pub(crate) fn new(size: usize) -> Self {
-        Self { raw: vec![0; size].into(), plain: Vec::new() }
+        Self { raw: vec![0; 2 * size].into(), plain: Vec::new() }
     }
 }
 
@@ -66,8 +80,11 @@ impl Socket {
             eof: false,
             queued: false,
             watches_room: false,
+            splice: None,
+            fed_by: None,
             owed: false,
             unwritten: Vec::new(),
+            written: 0,
         }
     }
 
@@ -75,6 +92,14 @@ impl Socket {
     pub(crate) fn read<'a>(&mut self, room: &'a mut Room) -> io::Result<Option<&'a [u8]>> {
         let Room { raw, plain } = room;
         let Some(tls) = &mut self.tls else {
+            let most = match &self.splice {
+                None => raw.len() / 2,
+                Some(Splice { left: None, .. }) => raw.len(),
+                Some(Splice { left: Some(left), .. }) => {
+                    usize::try_from(*left).map_or(raw.len(), |left| left.min(raw.len()))
+                }
+            };
+            let raw = &mut raw[..most];
             let length = read_some(&self.stream, raw)?;
             // An edge-triggered socket tells of what comes next, so a short read needs no second one to be sure.
             self.readable =
@@ -83,6 +108,8 @@ impl Socket {
         };
         plain.clear();
         if *tls.input() == Input::Open {
+            let half = raw.len() / 2;
+            let raw = &mut raw[..half];
             let length = read_some(&self.stream, raw)?;
             match length {
                 None => {}
@@ -113,6 +140,16 @@ impl Socket {
         }
     }
 
+    /// Whether the node, or another connection, takes what comes.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.granted || self.splice.is_some()
+    }
+
+    /// Whether something waits to be written.
+    pub(crate) const fn is_full(&self) -> bool {
+        self.owed
+    }
+
     /// Whether the two sides have not agreed yet on how to speak.
     pub(crate) fn is_handshaking(&self) -> bool {
         self.tls.as_ref().is_some_and(|tls| tls.is_handshaking())
@@ -125,10 +162,9 @@ impl Socket {
 
     /// Writes as much as goes, and keeps the rest.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<Written> {
-        let written = self.write_some(bytes)?;
-        if written < bytes.len() {
-            self.unwritten.extend_from_slice(&bytes[written..]);
-        }
+        // What another connection has brought, which is closed since, goes first.
+        let written = if self.unwritten.is_empty() { self.write_some(bytes)? } else { 0 };
+        self.unwritten.extend_from_slice(&bytes[written..]);
         Ok(self.settle())
     }
 
@@ -136,10 +172,11 @@ impl Socket {
     pub(crate) fn write_on(&mut self) -> io::Result<Option<Written>> {
         let was_owed = self.owed;
         let unwritten = core::mem::take(&mut self.unwritten);
-        let written = self.write_some(&unwritten)?;
-        if written < unwritten.len() {
+        self.written += self.write_some(&unwritten[self.written..])?;
+        if self.written < unwritten.len() {
             self.unwritten = unwritten;
-            self.unwritten.drain(..written);
+        } else {
+            self.written = 0;
         }
         let settled = self.settle();
         Ok(was_owed.then_some(settled))

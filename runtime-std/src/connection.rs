@@ -23,8 +23,10 @@ pub(crate) struct Connection {
     stream: Stream,
     /// What lies over the stream, which does not wait then: nobody holds this for longer than it takes to encrypt.
     tls: Option<Mutex<Box<Session>>>,
-    /// The node has granted a read.
+    /// The node has granted a read, or a splice.
     granted: AtomicBool,
+    /// Where what comes is to go instead of to the node, and how much of it: set before it is granted.
+    splice: Mutex<Option<Splice>>,
     closed: AtomicBool,
     /// A thread waits until it can write.
     writing: AtomicBool,
@@ -32,10 +34,18 @@ pub(crate) struct Connection {
     reader: Mutex<Option<Thread>>,
 }
 
+/// What comes from a connection passes to another one.
+pub(crate) struct Splice {
+    pub(crate) to: Arc<Connection>,
+    pub(crate) limit: Option<u64>,
+}
+
 /// Room for a backend's frames in a debug build; only what is touched becomes memory.
 const STACK: usize = 512 * 1024;
 /// Large enough that the calls do not show in a long body, small enough for what a connection may hold at most (256 KiB).
 const READ: usize = 128 * 1024;
+/// The same for what passes to another connection: nothing else holds any of it.
+const SPLICE: usize = 256 * 1024;
 #[cfg(target_vendor = "apple")]
 const SEND: SendFlags = SendFlags::DONTWAIT;
 #[cfg(not(target_vendor = "apple"))]
@@ -94,6 +104,7 @@ impl Connection {
             stream,
             tls: tls.map(Mutex::new),
             granted: AtomicBool::new(false),
+            splice: Mutex::new(None),
             closed: AtomicBool::new(false),
             writing: AtomicBool::new(false),
             reader: Mutex::new(None),
@@ -105,17 +116,24 @@ impl Connection {
         if let Some(tls) = &self.tls {
             return self.serve_encrypted(shared, tls);
         }
-        let mut buffer = vec![0; READ];
+        let mut buffer = vec![0; SPLICE];
         while self.wait_for_grant() {
-            match (&self.stream).read(&mut buffer) {
+            let splice = lock(&self.splice).take();
+            if let Some(splice) = splice {
+                match self.pass(shared, &splice, &mut buffer) {
+                    Ok(spliced) if spliced.ended => {
+                        drop(buffer);
+                        return self.ended(shared, self.spliced(&spliced));
+                    }
+                    Ok(spliced) => shared.handle(self.spliced(&spliced), self),
+                    Err(error) => return self.failed(shared, &error),
+                }
+                continue;
+            }
+            match (&self.stream).read(&mut buffer[..READ]) {
                 Ok(0) => {
                     drop(buffer);
-                    if let Some(obituary) = self.stream.obituary() {
-                        return shared.handle(Input::Failed(self.id, &obituary.read()), self);
-                    }
-                    shared.handle(Input::PeerShutdown(self.id), self);
-                    self.wait_for_the_end(shared);
-                    return;
+                    return self.ended(shared, Input::PeerShutdown(self.id));
                 }
                 Ok(length) => {
                     shared.handle(Input::Received(self.id, &buffer[..length]), self);
@@ -123,13 +141,23 @@ impl Connection {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {
                     self.granted.store(true, Ordering::Release);
                 }
-                Err(error) => {
-                    let reason =
-                        self.stream.obituary().map_or_else(|| error.to_string(), Obituary::read);
-                    return shared.handle(Input::Failed(self.id, &reason), self);
-                }
+                Err(error) => return self.failed(shared, &error),
             }
         }
+    }
+
+    /// The peer's half has ended, which `input` tells.
+    fn ended(self: &Arc<Self>, shared: &Arc<Shared>, input: Input<'_>) {
+        if let Some(obituary) = self.stream.obituary() {
+            return shared.handle(Input::Failed(self.id, &obituary.read()), self);
+        }
+        shared.handle(input, self);
+        self.wait_for_the_end(shared);
+    }
+
+    fn failed(self: &Arc<Self>, shared: &Arc<Shared>, error: &io::Error) {
+        let reason = self.stream.obituary().map_or_else(|| error.to_string(), Obituary::read);
+        shared.handle(Input::Failed(self.id, &reason), self);
     }
 
     /// Returns false when the connection is closed.
@@ -170,6 +198,32 @@ impl Connection {
         if !own {
             self.wake();
         }
+    }
+
+    /// The node leaves what comes to another connection. Returns what there is to tell the node now.
+    pub(crate) fn splice(
+        &self,
+        to: Arc<Self>,
+        limit: Option<u64>,
+        own: bool,
+    ) -> Option<Input<'static>> {
+        // What is encrypted comes in pieces of its own, which may hold more than the limit: that is the node's.
+        if self.tls.is_some() || to.tls.is_some() {
+            return Some(Input::Spliced { from: self.id, bytes: 0, eof: false });
+        }
+        *lock(&self.splice) = Some(Splice { to, limit });
+        self.grant(own);
+        None
+    }
+
+    /// Writes all that another connection has brought, and waits for room. False: this one takes nothing more.
+    pub(crate) fn feed(&self, bytes: &[u8]) -> bool {
+        // In this order, and in the other one where it is closed: one of the two sees the other.
+        self.writing.store(true, Ordering::SeqCst);
+        let written =
+            !self.closed.load(Ordering::SeqCst) && (&self.stream).write_all(bytes).is_ok();
+        self.writing.store(false, Ordering::SeqCst);
+        written
     }
 
     fn wake(&self) {
@@ -220,7 +274,7 @@ impl Connection {
                 }
                 // A read tells of its end, and why.
                 Err(_) if self.stream.obituary().is_some() => return None,
-                Err(_) => return Some(Input::Broken(self.id)),
+                Err(_) => return Some(Input::WriteFailed(self.id)),
             }
         }
         Some(Input::Done(self.id))
@@ -241,7 +295,7 @@ impl Connection {
                 connection.writing.store(false, Ordering::Release);
                 drop(rest);
                 let id = connection.id;
-                shared.tell(if written.is_ok() { Input::Done(id) } else { Input::Broken(id) });
+                shared.tell(if written.is_ok() { Input::Done(id) } else { Input::WriteFailed(id) });
             }
         };
         self.writing.store(true, Ordering::Release);
@@ -268,12 +322,12 @@ impl Connection {
     /// Closes: threads that wait in the socket come back, and the last one to let go of it frees it.
     pub(crate) fn close(&self, why: CloseReason) {
         log::debug!("{} closes: {why}", self.id);
-        self.closed.store(true, Ordering::Release);
+        self.closed.store(true, Ordering::SeqCst);
         let both = if why.is_reset() {
             self.stream.reset_on_close();
             // One that waits to write has to come back before the socket can be closed; what it wrote stands before any end
             // that the peer could see, and the reset drops both.
-            if self.writing.load(Ordering::Acquire) { Shutdown::Both } else { Shutdown::Read }
+            if self.writing.load(Ordering::SeqCst) { Shutdown::Both } else { Shutdown::Read }
         } else {
             self.say_goodbye();
             Shutdown::Both

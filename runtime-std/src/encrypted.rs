@@ -121,7 +121,7 @@ impl Connection {
                 self.write_elsewhere(shared, bytes[written..].to_vec())
             }
             Ok(_) => Some(Input::Done(self.id)),
-            Err(_) => Some(Input::Broken(self.id)),
+            Err(_) => Some(Input::WriteFailed(self.id)),
         }
     }
 

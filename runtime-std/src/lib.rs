@@ -30,6 +30,7 @@ mod accept;
 mod connection;
 mod encrypted;
 mod shared;
+mod splice;
 
 use std::io;
 use std::process::ExitCode;

@@ -54,11 +54,12 @@ const NEVER: u64 = u64::MAX;
 
 impl Shared {
     pub(crate) fn new(
-        config: Config,
+        mut config: Config,
         engine: Engine,
         clock: Clock,
         certificates: Certificates,
     ) -> io::Result<Self> {
+        config.splice = true;
         Ok(Self {
             // The agreement is the head of a connection.
             handshake_timeout: config.head_timeout,
@@ -174,6 +175,13 @@ impl Shared {
                         at += length;
                         if let Some(connection) = self.find(conn, own) {
                             done.extend(connection.write(self, bytes));
+                        }
+                    }
+                    Action::Splice { from, to, limit } => {
+                        let pair = (self.find(from, own), self.find(to, own));
+                        if let (Some(source), Some(target)) = pair {
+                            let is_own = own.is_some_and(|own| own.id == from);
+                            done.extend(source.splice(target, limit, is_own));
                         }
                     }
                     Action::Connect { conn, to, within } => {

@@ -107,7 +107,9 @@ pub fn ssh(binary: &Path) {
     let Some(engine) = Engine::start() else { return };
     let mut sshd = Sshd::start(&engine);
     let mut command = Command::new(binary);
-    command.args(["--backend", "forward ssh://engine", "tcp://127.0.0.1:0"]);
+    // Forty at once wait for each other, on a machine that may have other things to do.
+    let line = "forward --connect-timeout 60 ssh://engine";
+    command.args(["--backend", line, "tcp://127.0.0.1:0"]);
     let daemon = Daemon::start_command(command.env("PATH", sshd.path()), 1);
     same(&engine, &daemon, None);
 

@@ -1,5 +1,7 @@
 //! Bytes as lines of a session file.
 
+use super::generated::Excerpt;
+
 /// Longer lines of text are broken.
 const TEXT: usize = 110;
 /// A broken line is not much shorter than this if there is no comma.
@@ -14,6 +16,13 @@ const WORTH: usize = 128;
 pub(super) fn write(bytes: &[u8], line: &mut impl FnMut(String)) {
     let (mut start, mut at) = (0, 0);
     while at < bytes.len() {
+        if let Some((from, excerpt)) = Excerpt::around(bytes, start, at) {
+            literal(&bytes[start..from], line);
+            line(format!("? {} {} {}", hex(&excerpt.name), excerpt.from, excerpt.length));
+            at = from + excerpt.length;
+            start = at;
+            continue;
+        }
         let Some((unit, count)) = repetition(&bytes[at..]) else {
             at += 1;
             continue;

@@ -29,7 +29,9 @@
 //! - `| text`: printable ASCII as it is, `\r`, `\n`, `\t`, `\\` and `\xNN`. Lines of a file are broken after a line feed,
 //!   and where they would get too long, preferably after a comma: so a change in a JSON document is a small diff.
 //! - `= hex`: bytes that are not text, 32 to a line.
-//! - `* COUNT text`: that text, so many times. Blocks of a tar and large payloads that a rule generates are this short.
+//! - `* COUNT text`: that text, so many times, such as the blocks of a tar.
+//! - `? HASH FROM LENGTH`: so many bytes from that one on of a content that is known by its SHA-256 only. Stand-ins take its
+//!   place, made by a rule (`generated.rs` says which), the same wherever parts of the content pass.
 //!
 //! ```
 //! use libswarm_conformance::session::{Session, Side, What};
@@ -42,6 +44,8 @@
 //! ```
 
 mod bytes;
+mod generated;
+mod large;
 mod read;
 mod redact;
 mod write;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
+use super::generated::Excerpt;
 use super::{Event, Session, Side, What, bytes};
 
 /// Why a file is no session.
@@ -191,7 +192,18 @@ impl Reader {
                 }
                 data.extend(unit.repeat(count));
             }
-            _ => return Err(format!("{line:?} is none of `| text`, `= hex`, `* COUNT text`")),
+            Some(("? ", rest)) => {
+                let excerpt =
+                    excerpt(rest).ok_or("a stand-in is written `? SHA256 FROM LENGTH`")?;
+                if excerpt.length > LARGEST - self.size {
+                    return Err(format!("a session holds {LARGEST} bytes at most"));
+                }
+                data.extend(excerpt.bytes().ok_or("no content is that long")?);
+            }
+            _ => {
+                let kinds = "`| text`, `= hex`, `* COUNT text`, `? SHA256 FROM LENGTH`";
+                return Err(format!("{line:?} is none of {kinds}"));
+            }
         }
         self.size += data.len() - before;
         if self.size > LARGEST {
@@ -208,6 +220,12 @@ impl Reader {
             _ => Ok(()),
         }
     }
+}
+
+fn excerpt(text: &str) -> Option<Excerpt> {
+    let [name, from, length] = text.split(' ').collect::<Vec<_>>()[..] else { return None };
+    let name = bytes::unhex(name).ok()?.try_into().ok()?;
+    Some(Excerpt { name, from: from.parse().ok()?, length: length.parse().ok()? })
 }
 
 fn milliseconds(text: &str) -> Option<u64> {
@@ -251,6 +269,10 @@ mod tests {
             ("0.002 1 >\n  = 123\n", 6, "pairs"),
             ("0.002 1 >\n  * many x\n", 6, "\"many\" is no number"),
             ("0.002 1 >\n  * 99999999999 x\n", 6, "at most"),
+            ("0.002 1 >\n  ? 12 0 5\n", 6, "`? SHA256 FROM LENGTH`"),
+            (&format!("0.002 1 >\n  ? {} 0\n", "00".repeat(32)), 6, "`? SHA256 FROM LENGTH`"),
+            (&format!("0.002 1 >\n  ? {} 0 99999999999\n", "00".repeat(32)), 6, "at most"),
+            (&format!("0.002 1 >\n  ? {} {} 1\n", "00".repeat(32), u64::MAX), 6, "that long"),
             ("0.002 1 >\n  * 99999999999999999999 x\n", 6, "is no number"),
             ("0.002 1 > end\n0.003 1 >\n", 6, "has ended before"),
             ("0.002 1 > end\n0.003 1 > close\n0.003 1 > close\n", 7, "has ended before"),
@@ -273,6 +295,9 @@ mod tests {
             "[ -~\r\n\t\\\\,]{1,300}".prop_map(String::into_bytes),
             (prop::collection::vec(any::<u8>(), 1..70), 1..300_usize)
                 .prop_map(|(unit, count)| unit.repeat(count)),
+            (any::<[u8; 32]>(), 0..500_u64, 1..500_usize).prop_map(|(name, from, length)| {
+                Excerpt { name, from, length }.bytes().expect("it is short")
+            }),
         ];
         let side = prop_oneof![Just(Side::Client), Just(Side::Engine)];
         let events = prop::collection::vec((0..5000_u64, 1..4_u32, side, data), 0..20);

@@ -58,7 +58,15 @@ enum Tell {
     /// The next piece of that peer's, if the node reads.
     Next(ConnId),
     Done(ConnId),
+    WriteFailed(ConnId),
     Broken(ConnId),
+}
+
+/// What comes from a peer passes to another one, not to the node.
+struct Splice {
+    to: ConnId,
+    left: Option<u64>,
+    passed: u64,
 }
 
 enum Piece {
@@ -71,6 +79,7 @@ enum Piece {
 struct End {
     out: VecDeque<(Duration, Piece)>,
     granted: bool,
+    splice: Option<Splice>,
     /// Pieces have been asked for and are under way.
     waking: bool,
     /// The last byte written for it arrives then: nothing overtakes it.
@@ -78,6 +87,8 @@ struct End {
     /// How long it takes to read what it gets.
     slow: Duration,
     gone: bool,
+    /// It reads nothing more, but what it has said still comes.
+    deaf: bool,
     ended: bool,
 }
 
@@ -110,8 +121,10 @@ impl Network {
         let (name, backend) = Registry::standard().make(line).expect("the line is right");
         let mut engine = Engine::new(random.bits());
         engine.push(name, backend);
+        let mut config = Config::default();
+        config.splice = random.one_in(2);
         Self {
-            node: Node::new(Config::default(), engine),
+            node: Node::new(config, engine),
             now: Instant::ZERO,
             random,
             counts: Counts::new(),
@@ -221,6 +234,11 @@ impl Network {
     /// Closes after what was sent before.
     pub(super) fn close(&mut self, conn: ConnId) {
         self.end(conn);
+        if self.random.one_in(2)
+            && let Some(end) = self.ends.get_mut(&conn)
+        {
+            end.deaf = true;
+        }
         let last = self.ends.get(&conn).and_then(|end| end.out.back()).map(|(at, _)| *at);
         let after = last.map_or(Duration::ZERO, |at| at.saturating_sub(self.now.since_epoch()));
         self.push(after + Duration::from_millis(500), Tell::Broken(conn));
@@ -262,6 +280,7 @@ impl Network {
                     self.say(|| format!("{conn} done"));
                     self.handle(Input::Done(conn));
                 }
+                Tell::WriteFailed(conn) => self.handle(Input::WriteFailed(conn)),
                 Tell::Broken(conn) => {
                     if let Some(end) = self.ends.get_mut(&conn) {
                         end.gone = true;
@@ -278,6 +297,10 @@ impl Network {
         end.waking = false;
         if !end.granted || end.gone {
             return;
+        }
+        if end.splice.is_some() {
+            self.pass(conn);
+            return self.wake(conn);
         }
         match end.out.pop_front() {
             Some((_, Piece::Bytes(bytes))) => {
@@ -343,6 +366,25 @@ impl Network {
                     self.say(|| format!("{conn} < closed: {why}"));
                     self.arrives(conn, Happens::Closed(conn, Why(why)), false);
                     self.ends.remove(&conn);
+                    let fed = |end: &End| end.splice.as_ref().is_some_and(|s| s.to == conn);
+                    if let Some((&from, _)) = self.ends.iter_mut().find(|(_, end)| fed(end)) {
+                        self.end_splice(from, false);
+                    }
+                }
+                Action::Splice { from, to, limit } => {
+                    assert!(self.ends.contains_key(&to), "{from} feeds nobody");
+                    assert!(limit != Some(0), "{from} feeds nothing");
+                    let declines = self.random.one_in(6);
+                    if let Some(end) = self.ends.get_mut(&from) {
+                        assert!(!end.granted, "{from} is granted two reads at once");
+                        end.granted = true;
+                        end.splice = Some(Splice { to, left: limit, passed: 0 });
+                    }
+                    if declines {
+                        self.count("network: declines a splice");
+                        self.end_splice(from, false);
+                    }
+                    self.wake(from);
                 }
                 Action::Connect { conn, .. } => {
                     let after = self.delay();
@@ -353,6 +395,54 @@ impl Network {
         }
     }
 
+    /// What has come from one peer goes to another.
+    fn pass(&mut self, from: ConnId) {
+        let Some(end) = self.ends.get_mut(&from) else { return };
+        let Some(splice) = &mut end.splice else { return };
+        let to = splice.to;
+        match end.out.pop_front() {
+            Some((at, Piece::Bytes(mut bytes))) => {
+                let most = splice.left.and_then(|left| usize::try_from(left).ok());
+                if let Some(most) = most.filter(|most| *most < bytes.len()) {
+                    end.out.push_front((at, Piece::Bytes(bytes.split_off(most))));
+                }
+                splice.passed += bytes.len() as u64;
+                splice.left = splice.left.map(|left| left - bytes.len() as u64);
+                let is_last = splice.left == Some(0);
+                *self.heard.entry(from).or_default() += bytes.len();
+                self.count("network: splices");
+                self.say(|| format!("{from} > {} bytes > {to}", bytes.len()));
+                if self.ends.get(&to).is_some_and(|end| end.gone || end.deaf) {
+                    self.count("network: writes that fail");
+                    self.push(Duration::ZERO, Tell::WriteFailed(to));
+                    return self.spliced(from, false);
+                }
+                self.arrives(to, Happens::Got(to, bytes), false);
+                if is_last || self.random.one_in(10) {
+                    self.spliced(from, false);
+                }
+            }
+            Some((_, Piece::End)) => {
+                self.say(|| format!("{from} > ends"));
+                self.spliced(from, true);
+            }
+            None => {}
+        }
+    }
+
+    fn spliced(&mut self, from: ConnId, eof: bool) {
+        self.end_splice(from, eof);
+        self.act();
+    }
+
+    fn end_splice(&mut self, from: ConnId, eof: bool) {
+        let Some(end) = self.ends.get_mut(&from) else { return };
+        let Some(splice) = end.splice.take() else { return };
+        end.granted = false;
+        let spliced = Input::Spliced { from, bytes: splice.passed, eof };
+        self.node.handle(self.now, spliced);
+    }
+
     /// Something of the node's is on its way to a peer, behind all that went before.
     fn arrives(&mut self, conn: ConnId, what: Happens, done: bool) {
         let delay = self.delay();
@@ -361,6 +451,10 @@ impl Network {
             return self.later(Duration::ZERO, what);
         };
         assert!(!done || !end.ended, "{conn} is written to behind its end");
+        if done && end.deaf {
+            self.count("network: writes that fail");
+            return self.push(Duration::ZERO, Tell::WriteFailed(conn));
+        }
         let at = (now + delay).max(end.arrives);
         end.arrives = at;
         let (after, slow) = (at - now, end.slow);

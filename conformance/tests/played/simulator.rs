@@ -26,7 +26,8 @@ fn expected() -> BTreeMap<&'static str, &'static str> {
 /// A node as `swarmd --backend 'simulator --api-version 1.41'` has one, with the images that were there when the sessions
 /// were recorded.
 fn simulator(seed: Option<u64>) -> Memory {
-    let (name, backend) = Registry::standard().make("simulator --api-version 1.41").unwrap();
+    let (name, backend) =
+        Registry::standard().make("simulator --api-version 1.41 --bridge none --offline").unwrap();
     let mut engine = Engine::new(seed.unwrap_or(1));
     engine.push(name, backend);
     let mut config = Config::default();

@@ -15,6 +15,15 @@ pub enum Framing {
     UntilClose,
 }
 
+/// Bytes that come next and hold no framing: they may pass from one connection to another without being looked at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Run {
+    /// So many of them.
+    Bytes(u64),
+    /// All that come until the end of their half.
+    UntilEnd,
+}
+
 /// Finds the pieces of one body in the bytes that come.
 #[derive(Clone, Debug)]
 pub(super) struct BodyDecoder {
@@ -83,6 +92,23 @@ impl BodyDecoder {
     /// Whether the end of the input is the end of the body.
     pub(super) const fn ends_with_input(&self) -> bool {
         matches!(self.state, State::UntilClose)
+    }
+
+    /// What comes next, as far as it is data of a body that is one piece.
+    pub(super) const fn run(&self) -> Option<Run> {
+        match self.state {
+            State::Length(left) => Some(Run::Bytes(left)),
+            State::UntilClose => Some(Run::UntilEnd),
+            _ => None,
+        }
+    }
+
+    /// Takes note of data of a [`run`](BodyDecoder::run) that has passed elsewhere.
+    pub(super) const fn pass(&mut self, bytes: u64) {
+        if let State::Length(left) = self.state {
+            let left = left.saturating_sub(bytes);
+            self.state = if left == 0 { State::Done } else { State::Length(left) };
+        }
     }
 
     /// The next piece, and how many bytes of the input it and the framing before it took.

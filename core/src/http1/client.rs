@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use super::body::{BodyDecoder, Framing, Piece};
+use super::body::{BodyDecoder, Framing, Piece, Run};
 use super::encode::{self, BodyEncoder};
 use super::head::header_line;
 use super::parse::{self, Scanner};
@@ -317,6 +317,41 @@ impl Client {
                 self.refuse();
                 Err(Error::Truncated)
             }
+        }
+    }
+
+    /// What comes next without framing between: the rest of a body with a length, or all until the end.
+    #[must_use]
+    pub const fn incoming(&self) -> Option<Run> {
+        match self.halves.response {
+            Half::Body => self.body.run(),
+            Half::Raw => Some(Run::UntilEnd),
+            Half::Idle | Half::Done | Half::Closed => None,
+        }
+    }
+
+    /// What may be sent next without framing between.
+    #[must_use]
+    pub const fn outgoing(&self) -> Option<Run> {
+        match self.halves.request {
+            Half::Body => self.sending.run(),
+            Half::Raw => Some(Run::UntilEnd),
+            Half::Idle | Half::Done | Half::Closed => None,
+        }
+    }
+
+    /// Takes note of bytes of [`incoming`](Self::incoming) that have passed elsewhere instead of through
+    /// [`receive`](Self::receive).
+    pub const fn note_received(&mut self, bytes: u64) {
+        if let Half::Body = self.halves.response {
+            self.body.pass(bytes);
+        }
+    }
+
+    /// Takes note of bytes of [`outgoing`](Self::outgoing) that have been sent without [`write`](Self::write).
+    pub const fn note_sent(&mut self, bytes: u64) {
+        if let Half::Body = self.halves.request {
+            self.sending.pass(bytes);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use super::body::Framing;
+use super::body::{Framing, Run};
 
 /// Writes one body in its framing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,6 +42,22 @@ impl BodyEncoder {
                 out.extend_from_slice(b"\r\n");
                 Some(b"\r\n")
             }
+        }
+    }
+
+    /// What may be written next without anything before or behind it.
+    pub(super) const fn run(self) -> Option<Run> {
+        match self {
+            Self::Length(left) if left > 0 => Some(Run::Bytes(left)),
+            Self::Plain => Some(Run::UntilEnd),
+            _ => None,
+        }
+    }
+
+    /// Takes note of data of a [`run`](BodyEncoder::run) that has been written elsewhere.
+    pub(super) const fn pass(&mut self, bytes: u64) {
+        if let Self::Length(left) = self {
+            *left = left.saturating_sub(bytes);
         }
     }
 

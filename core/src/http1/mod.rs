@@ -17,7 +17,7 @@ pub mod state;
 #[cfg(test)]
 mod tests;
 
-pub use body::Framing;
+pub use body::{Framing, Run};
 pub use client::{Client, ClientEvent, Request};
 pub use encode::reason_phrase;
 pub use error::Error;

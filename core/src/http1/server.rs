@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use super::body::{BodyDecoder, Framing, Piece};
+use super::body::{BodyDecoder, Framing, Piece, Run};
 use super::encode::{self, BodyEncoder, reason_phrase};
 use super::head::header_line;
 use super::parse::{self, Scanner};
@@ -383,6 +383,42 @@ impl Server {
         }
         out.extend_from_slice(end);
         true
+    }
+
+    /// What comes next without framing between: the rest of a body with a length, or all until the end.
+    #[must_use]
+    pub const fn incoming(&self) -> Option<Run> {
+        match self.halves.request {
+            Half::Body => self.body.run(),
+            Half::Raw => Some(Run::UntilEnd),
+            Half::Idle | Half::Done | Half::Closed => None,
+        }
+    }
+
+    /// What may be sent next without framing between.
+    #[must_use]
+    pub const fn outgoing(&self) -> Option<Run> {
+        match self.halves.response {
+            Half::Body => self.sending.run(),
+            Half::Raw => Some(Run::UntilEnd),
+            Half::Idle | Half::Done | Half::Closed => None,
+        }
+    }
+
+    /// Takes note of bytes of [`incoming`](Self::incoming) that have passed elsewhere instead of through
+    /// [`receive`](Self::receive).
+    pub const fn note_received(&mut self, bytes: u64) {
+        if let Half::Body = self.halves.request {
+            self.body.pass(bytes);
+            self.continue_due &= bytes == 0;
+        }
+    }
+
+    /// Takes note of bytes of [`outgoing`](Self::outgoing) that have been sent without [`write`](Self::write).
+    pub const fn note_sent(&mut self, bytes: u64) {
+        if let Half::Body = self.halves.response {
+            self.sending.pass(bytes);
+        }
     }
 
     /// What to do now that the response is complete.

@@ -19,8 +19,21 @@ pub enum Input<'a> {
     PeerShutdown(ConnId),
     /// The outstanding [`Action::Write`] or [`Action::Shutdown`] is done, to the last byte.
     Done(ConnId),
-    /// The connection broke: a read or a write failed, or the peer is gone in both directions. [`Action::Close`] follows.
+    /// What became of an [`Action::Splice`]. It may end before its limit, and is asked for again then.
+    Spliced {
+        /// The connection that was read from.
+        from: ConnId,
+        /// How many bytes were read from it; all of them are written to the other one, unless that is gone. None, and no end
+        /// either: this runtime does not splice these two, and is not asked to again.
+        bytes: u64,
+        /// Whether its peer has shut its sending side down. [`Input::PeerShutdown`] does not come then.
+        eof: bool,
+    },
+    /// The connection broke: a read failed, or the peer is gone in both directions. [`Action::Close`] follows.
     Broken(ConnId),
+    /// A write failed. What the peer has sent before may still be there to be read: a server that has said all it wanted to
+    /// may have closed its end while its client still talked.
+    WriteFailed(ConnId),
     /// As [`Input::Broken`], and it is known why: where that is a server's connection, its client is told.
     Failed(ConnId, &'a str),
     /// A connection that [`Action::Connect`] asked for is open.
@@ -56,6 +69,20 @@ pub enum Action {
         to: Remote,
         /// The node waits no longer than this, and nobody else needs to.
         within: Duration,
+    },
+    /// Pass on to `to` what comes from `from`, up to `limit` bytes or else until its half ends, without the node's seeing it;
+    /// then report [`Input::Spliced`]. It stands for a `Read` of the one and a `Write` to the other, and comes only where
+    /// [`Config::splice`](crate::node::Config::splice) allows it.
+    ///
+    /// A [`Close`](Action::Close) of `from` ends it without a report. A close of `to` ends it with one, at the latest
+    /// when the next bytes come from `from`.
+    Splice {
+        /// Where from.
+        from: ConnId,
+        /// Where to.
+        to: ConnId,
+        /// How many bytes at most; never 0.
+        limit: Option<u64>,
     },
     /// Shut the sending side down, then report [`Input::Done`].
     Shutdown(ConnId),

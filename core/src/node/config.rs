@@ -17,6 +17,9 @@ pub struct Config {
     pub head_timeout: Duration,
     /// How long ordinary requests and hijacked streams may go on after [`Input::Stop`](crate::node::Input::Stop). Default 10 s.
     pub shutdown_timeout: Duration,
+    /// Whether the runtime knows [`Action::Splice`](crate::node::Action::Splice): then hijacked streams and long bodies of
+    /// requests that are left to another server are not passed through the node. Default no.
+    pub splice: bool,
     /// What time of day it is at [`Instant::ZERO`](crate::Instant::ZERO), as time since the Unix epoch.
     pub epoch: Duration,
 }
@@ -28,6 +31,7 @@ impl Default for Config {
             max_connections: 16_384,
             head_timeout: Duration::from_secs(60),
             shutdown_timeout: Duration::from_secs(10),
+            splice: false,
             epoch: Duration::ZERO,
         }
     }

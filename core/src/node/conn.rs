@@ -36,6 +36,8 @@ pub(super) struct Conn {
     reading: bool,
     /// An [`Action::Write`] or an [`Action::Shutdown`] is outstanding.
     busy: bool,
+    /// What the server sends passes to it without the node.
+    spliced_to: bool,
     peer_shutdown: Eof,
     pub(super) ending: Ending,
     /// How many bytes may still be read and thrown away.
@@ -87,6 +89,7 @@ impl Conn {
             answered: false,
             reading: false,
             busy: false,
+            spliced_to: false,
             peer_shutdown: Eof::Open,
             ending: Ending::No,
             discard: DISCARD,
@@ -110,6 +113,48 @@ impl Conn {
             self.advance_unread(env);
         }
         self.update_deadline(env);
+    }
+
+    /// Bytes came, and have gone elsewhere.
+    pub(super) fn read_elsewhere(&mut self, env: &mut Env<'_>, eof: bool) {
+        self.reading = false;
+        if eof {
+            self.peer_shutdown(env);
+        } else {
+            self.progress(env);
+        }
+    }
+
+    /// Bytes came that nobody wants.
+    pub(super) fn discarded(&mut self, bytes: u64) {
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        self.discard = self.discard.saturating_sub(bytes);
+        if self.discard == 0 && self.job.is_none() {
+            self.end(CloseReason::Finished);
+        }
+    }
+
+    pub(super) fn may_read(&self) -> bool {
+        !self.reading && self.peer_shutdown == Eof::Open
+    }
+
+    /// Whether nothing that has come waits to be used.
+    pub(super) const fn has_read_all(&self) -> bool {
+        self.unread.is_empty()
+    }
+
+    pub(super) const fn set_reading(&mut self) {
+        self.reading = true;
+    }
+
+    /// Whether all is written that was to be.
+    const fn is_quiet(&self) -> bool {
+        !self.busy && !self.spliced_to && self.output.is_empty()
+    }
+
+    /// Returns what it was before.
+    pub(super) fn set_spliced_to(&mut self, spliced: bool) -> bool {
+        core::mem::replace(&mut self.spliced_to, spliced)
     }
 
     /// The peer sends nothing more.
@@ -291,12 +336,7 @@ impl Conn {
                 }
             }
             Some(job) => env.engine.stdin(env.now, job, data),
-            None => {
-                self.discard = self.discard.saturating_sub(data.len());
-                if self.discard == 0 {
-                    self.end(CloseReason::Finished);
-                }
-            }
+            None => self.discarded(data.len() as u64),
         }
     }
 
@@ -564,12 +604,15 @@ impl Conn {
     }
 
     /// The next thing to do for this connection. Bytes to write are appended to `out`.
-    pub(super) fn next_action(&mut self, out: &mut Vec<u8>) -> Option<Action> {
+    ///
+    /// `splice` says whether bytes may pass between it and a server without the node.
+    pub(super) fn next_action(&mut self, splice: bool, out: &mut Vec<u8>) -> Option<Action> {
         let conn = self.id;
         if let Ending::Now(why) = self.ending {
             return Some(Action::Close { conn, why });
         }
-        if !self.busy {
+        let idle = !(self.busy || self.spliced_to);
+        if idle {
             if !self.output.is_empty() {
                 self.busy = true;
                 let length = self.output.take(out);
@@ -588,19 +631,31 @@ impl Conn {
                 _ => {}
             }
         }
-        if !self.busy && self.shutdown_due && !self.shut_down {
+        if idle && self.shutdown_due && !self.shut_down {
             self.shut_down = true;
             self.busy = true;
             return Some(Action::Shutdown(conn));
         }
+        // A read that is to be a splice waits until all is written that came before.
+        let down = if splice { self.splices_down() } else { None };
+        if let Some(limit) = down
+            && self.is_quiet()
+        {
+            return self.splice_down(limit);
+        }
+        let reads = down.is_none() && self.output.has_room();
         if let Some(link) = &mut self.link
-            && let Some(action) = link.next_action(self.output.has_room(), out)
+            && let Some(action) = link.next_action(reads, out)
         {
             return Some(action);
         }
+        if splice && let Some(limit) = self.splices_up() {
+            let is_quiet = self.link.as_ref().is_some_and(|link| link.is_quiet());
+            return if is_quiet { self.splice_up(limit) } else { None };
+        }
         // A head that grows beyond its limit is refused, so reading on is bounded there too.
         let has_room = self.unread.len() - self.used < UNREAD || self.is_in_head();
-        if !self.reading && self.peer_shutdown == Eof::Open && has_room {
+        if has_room && self.may_read() {
             self.reading = true;
             return Some(Action::Read(conn));
         }

@@ -25,6 +25,11 @@ pub(super) struct Link {
     /// Something of the answer has come.
     pub(super) heard: bool,
     pub(super) eof: Eof,
+    /// What the client sends passes to it without the node.
+    pub(super) spliced_to: bool,
+    pub(super) cannot_splice: bool,
+    /// Nothing can be written to it any more; what it has said before may still come.
+    deaf: bool,
     reading: bool,
     busy: bool,
     shutdown: Shutdown,
@@ -63,6 +68,9 @@ impl Link {
             used: false,
             heard: false,
             eof: Eof::Open,
+            spliced_to: false,
+            cannot_splice: false,
+            deaf: false,
             reading: false,
             busy: false,
             shutdown: Shutdown::No,
@@ -104,6 +112,34 @@ impl Link {
         self.busy = false;
     }
 
+    /// A write to it has failed.
+    pub(super) fn deafen(&mut self) {
+        self.busy = false;
+        self.deaf = true;
+    }
+
+    pub(super) fn may_read(&self) -> bool {
+        self.connected && !self.reading && self.eof == Eof::Open
+    }
+
+    pub(super) const fn set_reading(&mut self) {
+        self.reading = true;
+    }
+
+    pub(super) const fn not_reading(&mut self) {
+        self.reading = false;
+    }
+
+    /// Whether all is written that was to be.
+    pub(super) const fn is_quiet(&self) -> bool {
+        !self.busy && !self.spliced_to && self.output.is_empty()
+    }
+
+    /// Whether anything more may be written to it.
+    pub(super) fn takes_more(&self) -> bool {
+        !self.deaf && self.shutdown == Shutdown::No
+    }
+
     /// Shuts the sending side down once all is written.
     pub(super) fn shut_down(&mut self) {
         if self.shutdown == Shutdown::No {
@@ -114,7 +150,7 @@ impl Link {
 
     /// Whether everything that was to be sent has been, the end included.
     pub(super) fn has_shut_down(&self) -> bool {
-        self.shutdown == Shutdown::Done && !self.busy
+        !self.busy && (self.shutdown == Shutdown::Done || self.deaf)
     }
 
     /// Makes it ready for another request, if both ends keep it.
@@ -125,15 +161,23 @@ impl Link {
             && self.unread.is_empty()
             && self.output.is_empty()
             && self.shutdown == Shutdown::No
+            && !self.deaf
+            && !self.spliced_to
             && self.http.reuse()
     }
 
-    /// The next thing to do for it. `room` says whether what it reads could be passed on.
-    pub(super) fn next_action(&mut self, room: bool, out: &mut Vec<u8>) -> Option<Action> {
+    /// The next thing to do for it. `reads` says whether what it reads could be passed on.
+    pub(super) fn next_action(&mut self, reads: bool, out: &mut Vec<u8>) -> Option<Action> {
         if !self.connected {
             return None;
         }
-        if !self.busy {
+        if self.deaf {
+            self.output = Pending::default();
+            if self.shutdown == Shutdown::Due {
+                self.shutdown = Shutdown::Done;
+            }
+        }
+        if !self.busy && !self.spliced_to {
             if !self.output.is_empty() {
                 self.busy = true;
                 let length = self.output.take(out);
@@ -147,7 +191,7 @@ impl Link {
         }
         // A head that grows beyond its limit is refused, so reading on is bounded there too.
         let takes_more = self.unread.len() < UNREAD || self.http.halves().response == Half::Idle;
-        if room && !self.reading && self.eof == Eof::Open && takes_more {
+        if reads && self.may_read() && takes_more {
             self.reading = true;
             return Some(Action::Read(self.id));
         }

@@ -11,6 +11,7 @@ mod conn;
 mod link;
 mod output;
 mod relay;
+mod splice;
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
@@ -40,8 +41,9 @@ use crate::timers::Timers;
 /// - [`handle`](Node::handle) never fails: bad input becomes an action. It may be called any number of times before
 ///   [`poll`](Node::poll) is.
 /// - Each [`Action::Read`] allows one read; no `Read`, no read. That is what bounds the node's memory.
-/// - At most one of `Write`, `Shutdown` and `Close` is outstanding for a connection. The node asks for the next only when
-///   [`Input::Done`] has told of the end of the one before, so two threads that hold actions never reorder bytes.
+/// - At most one of `Write`, `Shutdown` and a `Splice` to it is outstanding for a connection. The node asks for the next only
+///   when [`Input::Done`] or [`Input::Spliced`] has told of the end of the one before, so two threads that hold actions never
+///   reorder bytes. A `Close` may come at any time.
 /// - [`poll_timeout`](Node::poll_timeout) may be asked at any time; when it is reached, [`Input::Timeout`] is due.
 /// - `poll` is O(1): it looks at connections that have something to do, never at all of them.
 ///
@@ -211,6 +213,14 @@ impl Node {
             Input::Broken(id) => self.route(id, Conn::broken, |conn, env| {
                 conn.upstream_broken(env, "the connection broke");
             }),
+            Input::WriteFailed(id) => {
+                self.route(id, Conn::broken, Conn::upstream_deaf);
+            }
+            Input::Spliced { from, bytes, eof } => self.route(
+                from,
+                |conn, env| conn.spliced_up(env, bytes, eof),
+                |conn, env| conn.spliced_down(env, bytes, eof),
+            ),
             Input::Failed(id, reason) => {
                 self.route(id, Conn::broken, |conn, env| conn.upstream_broken(env, reason));
             }
@@ -238,7 +248,7 @@ impl Node {
         }
         while let Some(id) = self.ready.front().copied() {
             if let Some(Slot::Client(conn)) = self.conns.get_mut(id.0) {
-                if let Some(action) = conn.next_action(out) {
+                if let Some(action) = conn.next_action(self.config.splice, out) {
                     if let Action::Close { .. } = action {
                         self.clients -= 1;
                         self.full = false;

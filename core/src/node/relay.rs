@@ -48,6 +48,7 @@ impl Conn {
     /// Lets go of the connection to the server; it is closed.
     pub(super) fn drop_link(&mut self, env: &mut Env<'_>, why: CloseReason) {
         if let Some(link) = self.link.take() {
+            self.set_spliced_to(false);
             env.released.push(Release::Close(link.id, why));
         }
     }
@@ -78,6 +79,15 @@ impl Conn {
     pub(super) fn upstream_done(&mut self, env: &mut Env<'_>) {
         if let Some(link) = &mut self.link {
             link.done();
+        }
+        self.progress(env);
+    }
+
+    /// The server takes nothing more. It may still say why, or may have said all it wanted to: that is known when its half
+    /// ends.
+    pub(super) fn upstream_deaf(&mut self, env: &mut Env<'_>) {
+        if let Some(link) = &mut self.link {
+            link.deafen();
         }
         self.progress(env);
     }

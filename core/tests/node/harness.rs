@@ -33,6 +33,8 @@ pub(crate) struct Peer {
     pub(crate) writes: usize,
     /// Writes are not done until [`World::drain`].
     pub(crate) stalled: bool,
+    /// What comes from it goes there, up to that limit, and not to the node.
+    pub(crate) spliced: Option<(ConnId, Option<u64>)>,
     busy: bool,
 }
 
@@ -49,9 +51,13 @@ impl World {
 
     /// A node that forwards.
     pub(crate) fn forwarding() -> Self {
+        Self::forwarding_with(Config::default())
+    }
+
+    pub(crate) fn forwarding_with(config: Config) -> Self {
         let line = "forward --connect-timeout 3 unix://engine.sock";
         let (name, backend) = Registry::standard().make(line).unwrap();
-        Self::of(Config::default(), Journal::default(), &name, backend)
+        Self::of(config, Journal::default(), &name, backend)
     }
 
     fn of(config: Config, journal: Journal, name: &str, backend: Box<dyn Backend>) -> Self {
@@ -121,6 +127,20 @@ impl World {
         self.run();
     }
 
+    /// Says what became of the splice from that connection.
+    pub(crate) fn spliced(&mut self, from: ConnId, bytes: u64, eof: bool) {
+        let spliced = self.peers.get_mut(&from).unwrap().spliced.take();
+        assert!(spliced.is_some(), "nothing is spliced from {from}");
+        self.node.handle(self.now, Input::Spliced { from, bytes, eof });
+        self.run();
+    }
+
+    pub(crate) fn write_fails(&mut self, id: ConnId) {
+        self.peers.get_mut(&id).unwrap().busy = false;
+        self.node.handle(self.now, Input::WriteFailed(id));
+        self.run();
+    }
+
     pub(crate) fn fail(&mut self, id: ConnId, reason: &str) {
         self.node.handle(self.now, Input::Failed(id, reason));
         self.run();
@@ -182,6 +202,7 @@ impl World {
                 Action::Read(id) => {
                     let peer = self.peers.get_mut(&id).unwrap();
                     assert!(!peer.granted, "two reads are granted at once");
+                    assert_eq!(peer.spliced, None, "a read beside a splice");
                     peer.granted = true;
                 }
                 Action::Write { conn, length } => {
@@ -206,7 +227,17 @@ impl World {
                     // One that was never opened has no peer.
                     if let Some(peer) = self.peers.get_mut(&conn) {
                         assert_eq!(peer.closed.replace(why), None, "closed twice");
+                        peer.spliced = None;
                     }
+                }
+                Action::Splice { from, to, limit } => {
+                    let target = &self.peers[&to];
+                    assert!(!target.busy && !target.shutdown && target.closed.is_none());
+                    let fed = self.peers.values().filter_map(|peer| peer.spliced);
+                    assert!(fed.clone().all(|(other, _)| other != to), "{to} is fed twice");
+                    let source = self.peers.get_mut(&from).unwrap();
+                    assert!(!source.granted, "a splice beside a read");
+                    assert_eq!(source.spliced.replace((to, limit)), None);
                 }
                 Action::Connect { conn, to, .. } => self.connects.push((conn, to.to_string())),
                 Action::Log(log) => self.logs.push(log),

@@ -6,4 +6,5 @@ mod limits;
 mod random;
 mod relays;
 mod requests;
+mod splices;
 mod streams;

@@ -155,7 +155,7 @@ fn users_and_their_environment_are_an_engines() {
     let pid = container.start(spec).unwrap();
     let mut seen = Outcome::default();
     let exit = container.run(pid, &mut seen).unwrap();
-    assert_eq!(seen.stdout, "uid=65534(nobody) gid=65534(nobody)\n/home box 1\n");
+    assert_eq!(seen.stdout, "uid=65534(nobody) gid=65534(nobody) groups=65534(nobody)\n/home box 1\n");
     assert_eq!((seen.stderr.as_str(), exit.code), ("touch: /x: Permission denied\n", 1));
 }
 

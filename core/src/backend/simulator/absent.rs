@@ -10,10 +10,6 @@ pub(super) fn failure(job: &Job) -> Option<Failure> {
     let not_found = |message| Some(Failure::new(FailureKind::NotFound, message));
     match job.name() {
         "plugin_inspect" => not_found(format!("plugin \"{name}\" not found")),
-        "distribution_inspect" => {
-            let registry = name.split('/').next().unwrap_or_default();
-            Some(super::registry::unreachable(registry))
-        }
         "service_inspect" | "secret_inspect" | "node_inspect" | "task_inspect"
         | "config_inspect" | "services" | "secrets" | "nodes" | "tasks" | "configs"
         | "swarm_inspect" | "swarm_update" | "swarm_unlock_key" | "service_create"

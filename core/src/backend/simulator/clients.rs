@@ -1,11 +1,13 @@
 //! Jobs that are not answered at once, and how what happens in the world gets to them.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::Simulator;
+use super::build::Build;
 use super::container::{Serial, State};
 use super::events::Listening;
 use super::logs::Wanted;
@@ -36,6 +38,8 @@ pub(super) enum Task {
     Stats(Sampling),
     /// Is told a story, piece by piece: `pull`, `push`.
     Script(Script),
+    /// Waits for an image: `build`.
+    Build(Box<Build>),
 }
 
 /// What `wait` waits for.
@@ -112,6 +116,7 @@ impl Task {
             Self::Attached(client) => Some(client.serial),
             Self::Logs(reader) => Some(reader.serial),
             Self::Stats(sampling) => Some(sampling.serial),
+            Self::Build(build) => build.serial(),
             Self::Events(_) | Self::Script(_) => None,
         }
     }
@@ -147,7 +152,7 @@ impl Simulator {
         Some(task)
     }
 
-    fn finish(&mut self, cx: &mut Cx<'_>, id: JobId) {
+    pub(super) fn finish(&mut self, cx: &mut Cx<'_>, id: JobId) {
         self.forget(id);
         cx.exit(id, Status::Ok);
     }
@@ -230,6 +235,7 @@ impl Simulator {
             Some(Task::Logs(_)) => self.read_on(cx, id),
             Some(Task::Events(_)) => self.tell(cx, id),
             Some(Task::Script(_)) => self.tell_script(cx, id),
+            Some(Task::Build(_)) => self.build_on(cx, id),
             _ => {}
         }
         Ok(())
@@ -266,6 +272,9 @@ impl Simulator {
     pub(super) fn cancelled(&mut self, cx: &mut Cx<'_>, id: JobId, why: Cancel) {
         let Some(task) = self.forget(id) else { return };
         match task {
+            Task::Build(mut build) => {
+                build.cancel(self.world.as_mut().expect("made with the first job"));
+            }
             Task::Wait { dialect, .. } if why != Cancel::Gone => {
                 let code = if dialect.is_legacy() { -1 } else { 0 };
                 let text = format!(
@@ -377,6 +386,7 @@ impl Simulator {
             let Some(world) = &mut self.world else { return moved };
             let blocked = watchers.iter().any(|id| match self.tasks.get(id) {
                 Some(Task::Attached(client)) => client.exec.is_none() && !client.output.is_empty(),
+                Some(Task::Build(build)) => !build.output.lines.is_empty(),
                 _ => false,
             });
             if blocked && !world.has_ended(serial) {
@@ -391,6 +401,9 @@ impl Simulator {
                 {
                     client.output.push_back((stream, bytes.clone()));
                     self.flush(cx, *id);
+                } else if let Some(Task::Build(build)) = self.tasks.get_mut(id) {
+                    build.hear(stream, &bytes);
+                    self.build_on(cx, *id);
                 }
             }
         }
@@ -496,6 +509,10 @@ impl Simulator {
                 ) => {
                     client.ended = true;
                     self.flush(cx, id);
+                }
+                (Notice::Exited(_) | Notice::Removed { .. }, Task::Build(_)) => {
+                    let gone = if let Notice::Removed { exit_code, .. } = notice { exit_code } else { 137 };
+                    self.build_ran(cx, id, serial, code.unwrap_or(gone));
                 }
                 (_, Task::Logs(_)) => self.read_on(cx, id),
                 _ => {}

@@ -15,6 +15,7 @@ use super::container::{Container, Serial};
 use super::endpoint::{Asked, Endpoint};
 use super::failures::{conflict, invalid};
 use super::host_config::{HostConfig, RestartPolicy};
+use super::images::Image;
 use super::networks::parse_port;
 use super::versions::Dialect;
 use super::world::World;
@@ -74,9 +75,20 @@ impl World {
         new: NewContainer,
         dialect: Dialect,
     ) -> Result<(Serial, Vec<String>), Failure> {
+        check(&new.config, &new.host, &new.endpoints, dialect)?;
+        let image = Arc::clone(self.images.get_named(&new.config.image)?);
+        self.create_from(&image, name, new, dialect)
+    }
+
+    /// As [`create`](World::create), of an image that is known.
+    pub(super) fn create_from(
+        &mut self,
+        image: &Image,
+        name: Option<&str>,
+        new: NewContainer,
+        dialect: Dialect,
+    ) -> Result<(Serial, Vec<String>), Failure> {
         let NewContainer { mut config, mut host, endpoints } = new;
-        check(&config, &host, &endpoints, dialect)?;
-        let image = Arc::clone(self.images.get_named(&config.image)?);
         config.inherit(&image.config);
         if config.argv().next().is_none() {
             let words =
@@ -88,7 +100,7 @@ impl World {
         let name = self.reserve(name, dialect)?;
         let serial = self.containers.next_serial();
         let endpoints = make_endpoints(&host, endpoints);
-        let mounts = self.make_mounts(serial, &config, &host, &image, dialect)?;
+        let mounts = self.make_mounts(serial, &config, &host, image, dialect)?;
         let (config, host) = self.share(config, host);
         let mut container = Container::new(serial, id, name, &image.id, config, host);
         container.created = self.now;
@@ -270,20 +282,12 @@ pub(super) fn make_endpoints(
         return Vec::new();
     }
     let own = asked.remove(network).or_else(|| asked.remove("default"));
-    let boxed = |asked: Asked| (asked != Asked::default()).then(|| Box::new(clean(asked)));
+    let boxed = |asked: Asked| (asked != Asked::default()).then(|| Box::new(asked));
     let mut endpoints = Vec::from([Endpoint::new(network.into(), own.and_then(boxed))]);
     for (name, asked) in asked {
         endpoints.push(Endpoint::new(name.into(), boxed(asked)));
     }
     endpoints
-}
-
-/// Without what says nothing.
-fn clean(mut asked: Asked) -> Asked {
-    if asked.ipam_config.as_ref().is_some_and(|config| *config == Default::default()) {
-        asked.ipam_config = None;
-    }
-    asked
 }
 
 #[cfg(test)]

@@ -139,6 +139,20 @@ impl<'a> EndpointSettings<'a> {
         container.endpoints.iter().map(settings).collect()
     }
 
+    /// As [`all`](Self::all), with as much as a list shows of them.
+    pub(super) fn listed(
+        container: &'a Container,
+        world: &'a World,
+        dialect: Dialect,
+    ) -> BTreeMap<&'a str, Self> {
+        let mut all = Self::all(container, world, dialect);
+        for settings in all.values_mut() {
+            (settings.links, settings.aliases, settings.driver_opts) = (None, None, None);
+            settings.dns_names = settings.dns_names.as_ref().map(|_| None);
+        }
+        all
+    }
+
     fn of(
         container: &'a Container,
         endpoint: &'a Endpoint,

@@ -130,7 +130,7 @@ impl<'a> ImageSummary<'a> {
 }
 
 /// Whether a name matches a pattern with `*` and `?`.
-fn glob(pattern: &[u8], text: &[u8]) -> bool {
+pub(super) fn glob(pattern: &[u8], text: &[u8]) -> bool {
     let (mut p, mut t, mut star) = (0, 0, None);
     while t < text.len() {
         match pattern.get(p) {
@@ -260,7 +260,7 @@ fn history(world: &World, image: &Arc<Image>) -> Result<Body, Failure> {
 }
 
 /// What a registry would find: the images that people know, by a part of their name.
-fn search(job: &Job) -> Result<Body, Failure> {
+fn search(world: &World, job: &Job) -> Result<Body, Failure> {
     let term = job.env("term").unwrap_or_default();
     if term.is_empty() {
         return Err(invalid("invalid search term: it is empty"));
@@ -271,6 +271,10 @@ fn search(job: &Job) -> Result<Body, Failure> {
     };
     if !(1..=100).contains(&limit) {
         return Err(invalid(format!("Limit {limit} is outside the range of [1, 100]")));
+    }
+    if world.offline {
+        let url = format!("https://index.docker.io/v1/search?q={term}&n={limit}");
+        return Err(super::registry::lookup_failed("index.docker.io", &url));
     }
     let found = super::catalogue::names().filter(|name| name.contains(&*term)).take(limit);
     let found = found.map(|name| {
@@ -312,7 +316,8 @@ pub(super) fn answer(
             let gone = world.delete_image(&wanted, job.flag("force"), !job.flag("noprune"))?;
             super::json(&gone.into_iter().map(Deleted::from).collect::<Vec<_>>())?
         }
-        "search" => search(job)?,
+        "search" => search(world, job)?,
+        "distribution_inspect" => world.distribution(&wanted)?,
         _ => return Ok(None),
     }))
 }

@@ -3,7 +3,6 @@
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 use serde::{Serialize, Serializer};
@@ -41,7 +40,7 @@ pub(super) struct Inspected<'a> {
     process_label: &'static str,
     app_armor_profile: &'static str,
     #[serde(rename = "ExecIDs")]
-    exec_ids: Option<&'a [Arc<str>]>,
+    exec_ids: Option<Vec<&'a str>>,
     host_config: HostConfig,
     graph_driver: GraphDriver,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -161,6 +160,9 @@ impl<'a> Inspected<'a> {
             None => String::new(),
         };
         let size_rw = if size { world.size_rw_of(container) } else { 0 };
+        // One that has ended can still be asked for, but its container does not name it any more.
+        let runs = |id: &&str| world.execs.all.get(*id).is_some_and(|e| e.exit_code.is_none());
+        let execs: Vec<&str> = container.execs.iter().map(|id| &**id).filter(runs).collect();
         let image = world.images.get(&container.image).map_or(0, |image| image.size());
         Self {
             id,
@@ -180,7 +182,7 @@ impl<'a> Inspected<'a> {
             mount_label: "",
             process_label: "",
             app_armor_profile: "",
-            exec_ids: (!container.execs.is_empty()).then_some(&*container.execs),
+            exec_ids: (!execs.is_empty()).then_some(execs),
             host_config: container.host.shown(dialect),
             graph_driver: GraphDriver::of(container),
             size_rw: size.then_some(size_rw),

@@ -152,7 +152,7 @@ impl<'a> Summary<'a> {
             status,
             host_config: HostConfig { network_mode: &container.host.network_mode },
             network_settings: Networks {
-                networks: EndpointSettings::all(container, world, dialect),
+                networks: EndpointSettings::listed(container, world, dialect),
             },
             mounts: container.mounts.iter().map(|mount| mount.shown()).collect(),
             health: dialect.since(

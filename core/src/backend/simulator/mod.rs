@@ -7,6 +7,8 @@
 mod absent;
 mod archive;
 mod body;
+mod build;
+mod builds;
 mod bus;
 mod catalogue;
 mod clients;
@@ -25,6 +27,7 @@ mod failures;
 mod faults;
 pub mod files;
 mod filters;
+mod gzip;
 mod health;
 mod host_config;
 mod image_api;
@@ -96,6 +99,10 @@ use crate::time::Instant;
 pub struct Simulator {
     announced: ApiVersion,
     names: Vec<String>,
+    /// Without a default network, as `dockerd --bridge none`.
+    no_bridge: bool,
+    /// Without a registry that answers.
+    offline: bool,
     /// Where its state comes from, and where it goes in the end.
     state_file: Option<String>,
     save_file: Option<String>,
@@ -116,22 +123,30 @@ pub struct Simulator {
 
 impl Simulator {
     /// Its words, as a synopsis.
-    pub const USAGE: &str =
-        "[--api-version VERSION] [--state FILE] [--save FILE] [--control] [NAME…]";
+    pub const USAGE: &str = "[--api-version VERSION] [--bridge none] [--offline] [--state FILE] [--save FILE] \
+                             [--control] [NAME…]";
     /// What it is for.
     pub const ABOUT: &str = "a simulated Docker engine in which a container of each NAME runs";
 
-    /// Makes one from the words behind its name: the names of the containers, and the newest API version to offer
-    /// (`--api-version 1.41` or `--api-version=1.41`; [`ApiVersion::MAX`] if it is not given), a state file to begin with
-    /// (`--state FILE`), a file that the state is written to in the end (`--save FILE`), and whether `/_simulator/…` answers
-    /// (`--control`). It reads no file itself: see [`Backend::files`].
+    /// Makes one from the words behind its name: the names of the containers, and options, whose values may also stand
+    /// behind an equals sign:
+    ///
+    /// - `--api-version 1.41`: the newest API version to offer; [`ApiVersion::MAX`] if it is not given.
+    /// - `--bridge none`: no default network, as `dockerd --bridge none`. Containers that ask for no other network have none.
+    /// - `--offline`: no registry can be reached, so that only images which are there can be used. Otherwise every image
+    ///   can be pulled, but from registries on this machine.
+    /// - `--state FILE`: what it begins with, and `--save FILE`: where its state is written to in the end. It reads no file
+    ///   itself: see [`Backend::files`].
+    /// - `--control`: `/_simulator/…` answers.
     ///
     /// # Errors
     ///
-    /// Says what is wrong with a word: an unknown option, one without its value, a version that is not served, a name that Docker would not take
-    /// or that is there twice, or more names than the simulated network has addresses (65,533).
+    /// Says what is wrong with a word: an unknown option, one without its value, a version that is not served, a bridge other
+    /// than `none`, a name that Docker would not take or that is there twice, or more names than the simulated network has
+    /// addresses (65,533).
     pub fn from_words(words: &[String]) -> Result<Self, String> {
         let (mut announced, mut names) = (ApiVersion::MAX, Vec::new());
+        let (mut no_bridge, mut offline) = (false, false);
         let (mut state_file, mut save_file, mut control) = (None, None, Control::default());
         let mut seen = BTreeSet::new();
         let mut words = words.iter();
@@ -146,10 +161,22 @@ impl Simulator {
             };
             if option == "--api-version" {
                 announced = api_version(value("a version, such as 1.41")?)?;
+            } else if option == "--bridge" {
+                no_bridge = match value("the word none: no default network")? {
+                    "none" => true,
+                    other => {
+                        return Err(format!(
+                            "{other:?} is no bridge that can be simulated: leave --bridge out for the usual one, or say \
+                             none"
+                        ));
+                    }
+                };
             } else if option == "--state" {
                 state_file = Some(value("a file, such as engine.json")?.to_string());
             } else if option == "--save" {
                 save_file = Some(value("a file, such as engine.json")?.to_string());
+            } else if word == "--offline" {
+                offline = true;
             } else if word == "--control" {
                 control.open = true;
             } else if word.starts_with('-') {
@@ -176,6 +203,8 @@ impl Simulator {
         Ok(Self {
             announced,
             names,
+            no_bridge,
+            offline,
             state_file,
             save_file,
             state: State::default(),
@@ -201,6 +230,10 @@ impl Simulator {
             return;
         }
         let mut world = self.state.world(now, instant, cx.random());
+        if self.no_bridge {
+            world.networks.remove_bridge();
+        }
+        world.offline = self.offline;
         for name in &self.names {
             // The names were checked, and there are enough addresses.
             let _ = world.create_sleeping(name);

@@ -219,6 +219,16 @@ impl Networks {
         Self { all, ports: BTreeMap::new(), next_port: EPHEMERAL }
     }
 
+    /// Takes the default network away, as `dockerd --bridge none` has none.
+    pub(super) fn remove_bridge(&mut self) {
+        self.all.retain(|network| &*network.name != "bridge");
+    }
+
+    /// Whether a network is the default one, and that is not there.
+    pub(super) fn is_missing_bridge(&self, name: &str) -> bool {
+        name == "bridge" && self.named(name).is_none()
+    }
+
     pub(super) fn named(&self, name: &str) -> Option<&Network> {
         self.all.iter().find(|network| &*network.name == name)
     }

@@ -1,5 +1,5 @@
 //! Registries: `pull` and `push`, with the progress that people watch. Every image can be pulled, but from registries on this
-//! machine, where nobody answers.
+//! machine, where nobody answers; offline none can.
 
 use alloc::collections::VecDeque;
 use alloc::format;
@@ -16,14 +16,15 @@ use super::failures::{invalid, system};
 use super::images::Image;
 use super::reference::Reference;
 use super::versions::Dialect;
+use super::world::World;
 use crate::id::JobId;
-use crate::job::{Cx, Failure, Job, Status, Stdio};
+use crate::job::{Body, Cx, Failure, Job, Status, Stdio};
 
 /// Lines that a client is told, each after a pause.
 pub(super) struct Script {
-    lines: VecDeque<Vec<u8>>,
-    /// What happens with the last line.
-    then: Option<(String, Arc<Image>, String)>,
+    pub(super) lines: VecDeque<Vec<u8>>,
+    /// What happens with the last line: an image comes under a name, with a digest.
+    pub(super) then: Option<(String, Arc<Image>, String)>,
 }
 
 /// Between two lines of progress.
@@ -34,6 +35,42 @@ pub(super) fn unreachable(registry: &str) -> Failure {
     system(format!(
         "Get \"http://{registry}/v2/\": dial tcp {registry}: connect: connection refused"
     ))
+}
+
+/// What dockerd says where no name can be looked up. Docker's own registry has another name on the wire.
+pub(super) fn unknown_host(registry: &str) -> Failure {
+    let host = match registry {
+        "docker.io" | "index.docker.io" => "registry-1.docker.io",
+        other => other,
+    };
+    lookup_failed(host, &format!("https://{host}/v2/"))
+}
+
+/// What dockerd says when the name in a URL cannot be looked up.
+pub(super) fn lookup_failed(host: &str, url: &str) -> Failure {
+    system(format!("Get \"{url}\": dial tcp: lookup {host} on {RESOLVER}: no such host"))
+}
+
+/// Bytes of the manifest of an image with one layer.
+const MANIFEST_SIZE: u64 = 528;
+
+/// Where the simulated host looks names up.
+const RESOLVER: &str = "10.0.2.3:53";
+
+/// What dockerd says of a URL that it cannot get: there is nobody at an address, and nothing knows a name.
+pub(super) fn download(url: &str) -> Failure {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
+    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let (name, port) = host.split_once(':').unwrap_or((host, ""));
+    if name.parse::<core::net::Ipv4Addr>().is_err() && name != "localhost" {
+        return lookup_failed(name, url);
+    }
+    let port = match (port, scheme) {
+        ("", "https") => "443",
+        ("", _) => "80",
+        (port, _) => port,
+    };
+    system(format!("Get \"{url}\": dial tcp {name}:{port}: connect: connection refused"))
 }
 
 /// Whether a registry is on this machine, where the engine would find nobody.
@@ -80,33 +117,25 @@ fn human(bytes: u64) -> String {
     format!("{text}{}", ["B", "kB", "MB", "GB", "TB"][unit])
 }
 
-impl Simulator {
-    pub(super) fn pull(
-        &mut self,
-        cx: &mut Cx<'_>,
-        id: JobId,
-        job: &Job,
-        _dialect: Dialect,
-    ) -> Result<(), Failure> {
-        let from = job.env("fromImage").unwrap_or_default();
-        let mut reference = Reference::parse(&from).map_err(invalid)?;
-        let tag = job.env("tag").unwrap_or_default();
-        if tag.starts_with("sha256:") {
-            reference.digest = Some(tag.to_string());
-        } else if !tag.is_empty() {
-            if !super::reference::is_tag(&tag) {
-                return Err(invalid("invalid tag format"));
-            }
-            reference.tag = Some(tag.to_string());
+impl World {
+    /// Why the registry of an image cannot be reached, if it cannot.
+    pub(super) fn no_registry(&self, reference: &Reference) -> Option<Failure> {
+        match reference.registry() {
+            Some(registry) if is_here(registry) => Some(unreachable(registry)),
+            registry => self.offline.then(|| unknown_host(registry.unwrap_or("docker.io"))),
         }
-        if let Some(registry) = reference.registry().filter(|registry| is_here(registry)) {
-            return Err(unreachable(registry));
+    }
+
+    /// The story of a pull: what its client is told, and what it brings.
+    pub(super) fn pull_script(&self, reference: Reference) -> Result<Script, Failure> {
+        if let Some(failure) = self.no_registry(&reference) {
+            return Err(failure);
         }
         let tag = reference.tag.clone().unwrap_or_else(|| "latest".to_string());
         let (image, digest) = catalogue::image(&reference.name, &tag);
         let digest = reference.digest.clone().unwrap_or(digest);
         let image = Arc::new(image);
-        let known = self.world.as_ref().is_some_and(|world| world.images.get(&image.id).is_some());
+        let known = self.images.get(&image.id).is_some();
         let short = |layer: &super::images::Layer| layer.digest[7..19].to_string();
         let repository = reference.full_name();
         let repository = repository.strip_prefix("docker.io/").unwrap_or(&repository);
@@ -144,9 +173,65 @@ impl Simulator {
             false => format!("Status: Downloaded newer image for {name}"),
         };
         lines.push_back(line(&json!({"status": status})));
-        let then = Some((name, image, digest));
+        Ok(Script { lines, then: Some((name, image, digest)) })
+    }
+
+    /// What a pull brings is there now.
+    pub(super) fn end_script(&mut self, (name, image, digest): (String, Arc<Image>, String)) {
+        let (now, image_id) = (self.now, Arc::clone(&image.id));
+        self.images.insert(Image::clone(&image));
+        let repository = match name.split_once('@') {
+            Some((repository, _)) => repository.to_string(),
+            None => {
+                self.images.tag(&name, &image_id, now);
+                name.rsplit_once(':').map_or(name.as_str(), |(name, _)| name).to_string()
+            }
+        };
+        self.images.add_digest(&repository, &digest, &image_id);
+        self.emit("image", "pull", &name, &[("name", &repository)]);
+    }
+
+    /// `GET /distribution/{name}/json`: what the registry has of an image.
+    pub(super) fn distribution(&self, wanted: &str) -> Result<Body, Failure> {
+        let reference = Reference::parse(wanted).map_err(invalid)?;
+        if let Some(failure) = self.no_registry(&reference) {
+            return Err(failure);
+        }
+        let tag = reference.tag.as_deref().unwrap_or("latest");
+        let (_, digest) = catalogue::image(&reference.name, tag);
+        super::json(&json!({
+            "Descriptor": {
+                "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
+                "digest": reference.digest.unwrap_or(digest), "size": MANIFEST_SIZE,
+            },
+            "Platforms": [{"architecture": "amd64", "os": "linux"}],
+        }))
+    }
+}
+
+impl Simulator {
+    pub(super) fn pull(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: JobId,
+        job: &Job,
+        _dialect: Dialect,
+    ) -> Result<(), Failure> {
+        let from = job.env("fromImage").unwrap_or_default();
+        let mut reference = Reference::parse(&from).map_err(invalid)?;
+        let tag = job.env("tag").unwrap_or_default();
+        if tag.starts_with("sha256:") {
+            reference.digest = Some(tag.to_string());
+        } else if !tag.is_empty() {
+            if !super::reference::is_tag(&tag) {
+                return Err(invalid("invalid tag format"));
+            }
+            reference.tag = Some(tag.to_string());
+        }
+        let world = self.world.as_ref().expect("made with the first job");
+        let script = world.pull_script(reference)?;
         cx.begin(id, Stdio::Raw);
-        self.keep(id, Task::Script(Script { lines, then }));
+        self.keep(id, Task::Script(script));
         self.tell_script(cx, id);
         Ok(())
     }
@@ -163,15 +248,13 @@ impl Simulator {
         )]);
         let world = self.world.as_ref().expect("made with the first job");
         let image = world.images.find(&reference.tagged());
-        match (image, reference.registry().filter(|registry| is_here(registry))) {
+        match (image, world.no_registry(&reference)) {
             (None, _) => {
                 let words =
                     format!("An image does not exist locally with the tag: {}", reference.name);
                 lines.push_back(error_line(&words));
             }
-            (Some(_), Some(registry)) => {
-                lines.push_back(error_line(&unreachable(registry).message));
-            }
+            (Some(_), Some(failure)) => lines.push_back(error_line(&failure.message)),
             (Some(image), None) => {
                 for layer in &image.layers {
                     let (id, size) = (layer.digest[7..19].to_string(), layer.size);
@@ -187,10 +270,9 @@ impl Simulator {
                 let tag = reference.tag.as_deref().unwrap_or("latest");
                 let digest =
                     format!("sha256:{}", catalogue::digits(&format!("manifest {}", image.id)));
-                let size = 528;
-                let status = format!("{tag}: digest: {digest} size: {size}");
+                let status = format!("{tag}: digest: {digest} size: {MANIFEST_SIZE}");
                 lines.push_back(line(&json!({"status": status})));
-                let aux = json!({"Tag": tag, "Digest": digest, "Size": size});
+                let aux = json!({"Tag": tag, "Digest": digest, "Size": MANIFEST_SIZE});
                 lines.push_back(line(&json!({"progressDetail": {}, "aux": aux})));
                 let (id, name) = (Arc::clone(&image.id), reference.tagged());
                 let world = self.world.as_mut().expect("made with the first job");
@@ -221,19 +303,9 @@ impl Simulator {
             cx.timer(id, cx.now() + pause, 0);
             return;
         }
-        if let Some((name, image, digest)) = script.then.take() {
+        if let Some(then) = script.then.take() {
             let world = self.world.as_mut().expect("made with the first job");
-            let (now, image_id) = (world.now, Arc::clone(&image.id));
-            world.images.insert(Image::clone(&image));
-            let repository = match name.split_once('@') {
-                Some((repository, _)) => repository.to_string(),
-                None => {
-                    world.images.tag(&name, &image_id, now);
-                    name.rsplit_once(':').map_or(name.as_str(), |(name, _)| name).to_string()
-                }
-            };
-            world.images.add_digest(&repository, &digest, &image_id);
-            world.emit("image", "pull", &name, &[("name", &repository)]);
+            world.end_script(then);
         }
         self.forget(id);
         cx.exit(id, Status::Ok);

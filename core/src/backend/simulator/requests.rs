@@ -41,7 +41,7 @@ impl Simulator {
                 cx.read_to_end(id, body::LIMIT);
                 return Ok(());
             }
-            "load" | "container_extract" => {
+            "load" | "container_extract" | "build" => {
                 cx.read_to_end(id, ARCHIVE);
                 return Ok(());
             }
@@ -81,6 +81,7 @@ impl Simulator {
                 return self.pull(cx, id, job, dialect);
             }
             "push" => return self.push(cx, id, job),
+            "build" => return self.build(cx, id, job, body, dialect),
             "resize" | "exec_resize" => {
                 self.resize(job, dialect, job.name() == "exec_resize")?;
                 cx.exit(id, Status::Ok);
@@ -121,7 +122,7 @@ impl Simulator {
                     "This node is not part of a swarm",
                 ));
             }
-            "http" | "session" | "grpc" | "build" | "attach_ws" | "checkpoints" => {
+            "http" | "session" | "grpc" | "attach_ws" | "checkpoints" => {
                 cx.pass(id);
                 return Ok(());
             }

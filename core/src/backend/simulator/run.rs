@@ -366,13 +366,25 @@ impl World {
             .endpoints
             .iter()
             .enumerate()
-            .filter(|(_, endpoint)| endpoint.joined.is_none())
+            .filter(|(_, endpoint)| {
+                endpoint.joined.is_none() && !self.networks.is_missing_bridge(&endpoint.network)
+            })
             .map(|(nth, endpoint)| {
                 let asked = endpoint.asked.as_ref().and_then(|asked| asked.ipam_config.as_ref());
                 let wanted = asked.and_then(|config| config.ipv4.parse().ok());
                 (nth, Arc::clone(&endpoint.network), wanted)
             })
             .collect();
+        let disabled = self.networks.is_missing_bridge(container.host.network());
+        if disabled && !container.config.network_disabled {
+            let mut config = (*container.config).clone();
+            config.network_disabled = true;
+            let host = (*container.host).clone();
+            let (config, host) = self.share(config, host);
+            if let Some(container) = self.containers.get_mut(serial) {
+                (container.config, container.host) = (config, host);
+            }
+        }
         for (nth, network, wanted) in places {
             self.attach(serial, nth, &network, wanted)?;
         }
@@ -420,7 +432,8 @@ impl World {
     fn publish_ports(&mut self, serial: Serial) -> Result<Vec<Published>, Failure> {
         let mut made: Vec<Published> = Vec::new();
         let Some(container) = self.containers.get(serial) else { return Ok(made) };
-        if matches!(container.host.network(), "host" | "none") {
+        let network = container.host.network();
+        if matches!(network, "host" | "none") || self.networks.is_missing_bridge(network) {
             return Ok(made);
         }
         let (host, config) = (Arc::clone(&container.host), Arc::clone(&container.config));

@@ -28,7 +28,7 @@ use super::world::World;
 use crate::job::{Body, Failure, Job};
 
 /// Bytes of one file in an archive that a client sends.
-const MOST: u64 = 512 << 20;
+pub(super) const MOST: u64 = 512 << 20;
 
 /// `sha256:` and the digest in hexadecimal digits.
 pub(super) fn digest(bytes: &[u8]) -> String {
@@ -184,7 +184,7 @@ fn save(world: &World, wanted: &[String], dialect: Dialect) -> Result<Vec<u8>, F
 }
 
 /// All that is in an archive.
-fn entries(bytes: &[u8]) -> Result<Vec<Entry>, String> {
+pub(super) fn entries(bytes: &[u8]) -> Result<Vec<Entry>, String> {
     let mut reader = Reader::new(MOST);
     let entries = reader.feed(bytes).map_err(|error| error.to_string())?;
     reader.finish().map_err(|error| error.to_string())?;
@@ -195,7 +195,7 @@ fn entries(bytes: &[u8]) -> Result<Vec<Entry>, String> {
 }
 
 /// Lays a layer's entries over a tree; `.wh.NAME` removes NAME.
-fn lay(tree: &mut Tree, entries: Vec<Entry>) -> Result<u64, String> {
+pub(super) fn lay(tree: &mut Tree, entries: Vec<Entry>) -> Result<u64, String> {
     let mut size = 0;
     for entry in entries {
         let path = names(&entry.name);

@@ -36,6 +36,8 @@ pub(super) struct World {
     pub(super) instant: Instant,
     pub(super) containers: Containers,
     pub(super) images: Images,
+    /// No registry answers.
+    pub(super) offline: bool,
     pub(super) networks: Networks,
     pub(super) volumes: Volumes,
     pub(super) execs: Execs,
@@ -211,6 +213,7 @@ impl World {
             instant,
             containers: Containers::default(),
             images: Images::new(),
+            offline: false,
             networks: Networks::new(now, &mut random),
             volumes: Volumes::default(),
             execs: Execs::default(),

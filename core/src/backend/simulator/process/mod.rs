@@ -53,7 +53,7 @@ mod applets;
 mod behaviour;
 mod kernel;
 mod open;
-mod pattern;
+pub(super) mod pattern;
 mod session;
 mod shell;
 mod signal;

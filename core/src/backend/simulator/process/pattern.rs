@@ -16,10 +16,10 @@ enum Token {
 
 /// A pattern, ready to be matched in a time that is the product of the lengths at most.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Pattern(Vec<Token>);
+pub(in crate::backend::simulator) struct Pattern(Vec<Token>);
 
 impl Pattern {
-    pub(super) fn new(text: &str) -> Self {
+    pub(in crate::backend::simulator) fn new(text: &str) -> Self {
         let chars: Vec<char> = text.chars().collect();
         let (mut tokens, mut at) = (Vec::new(), 0);
         while let Some(c) = chars.get(at) {
@@ -59,7 +59,7 @@ impl Pattern {
         self.0.first() == Some(&Token::Char('.'))
     }
 
-    pub(super) fn matches(&self, text: &str) -> bool {
+    pub(in crate::backend::simulator) fn matches(&self, text: &str) -> bool {
         let length = text.chars().count();
         let mut whole = false;
         Self::run(&self.0, text.chars(), length, |at| whole |= at == length);

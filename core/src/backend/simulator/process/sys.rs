@@ -244,7 +244,15 @@ impl Sys<'_, '_> {
             let id = self.open_of(fd).ok_or(Errno::NoEnt)?;
             return Ok(self.kernel.opens.share(id));
         }
-        let (place, node) = self.system.files.locate(&cwd, path, true)?;
+        let located = self.system.files.locate(&cwd, path, true);
+        // Every container has these, also one whose image has no /dev.
+        if let Some((major, minor)) = standard_device(path)
+            && !matches!(located, Ok((_, Some(_))))
+        {
+            let device = self.device(major, minor)?;
+            return Ok(self.kernel.opens.add(device));
+        }
+        let (place, node) = located?;
         let open = match node.as_deref().map(|node| (&node.kind, &node.meta)) {
             Some((Kind::Device { major, minor, .. }, _)) => self.device(*major, *minor)?,
             Some((Kind::Directory(_), _)) if mode == Mode::Read => Open::Folder,
@@ -450,6 +458,19 @@ fn own_descriptor(path: &str) -> Option<usize> {
             .parse()
             .ok(),
     }
+}
+
+/// The numbers of the devices that an engine gives to every container.
+fn standard_device(path: &str) -> Option<(u32, u32)> {
+    Some(match path {
+        "/dev/null" => (1, 3),
+        "/dev/zero" => (1, 5),
+        "/dev/full" => (1, 7),
+        "/dev/random" => (1, 8),
+        "/dev/urandom" => (1, 9),
+        "/dev/tty" => (5, 0),
+        _ => return None,
+    })
 }
 
 /// The next byte of a sequence (splitmix64).

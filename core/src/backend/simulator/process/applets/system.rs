@@ -2,10 +2,12 @@
 
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::vec;
 use alloc::vec::Vec;
 
 use super::list::{Civil, MONTHS, name_of};
 use super::{Options, Output, Sys};
+use crate::backend::simulator::files::View;
 use crate::backend::simulator::process::start::{PATH, find};
 use crate::backend::simulator::process::{Pid, Signal};
 
@@ -42,9 +44,23 @@ pub(super) fn id(sys: &mut Sys<'_, '_>, args: &[String], done: &mut Output) -> u
             if name == id.to_string() { name.into() } else { format!("{id}({name})") }
         };
         let line = format!("uid={} gid={}", named(uid, &user), named(gid, &group));
-        done.line(&if uid == 0 { format!("{line} groups=0(root),10(wheel)") } else { line });
+        let groups = [vec![named(gid, &group)], more_groups(files, &user)].concat().join(",");
+        done.line(&format!("{line} groups={groups}"));
     }
     0
+}
+
+/// The groups in whose lists of members a user stands, as `id` names them.
+fn more_groups(files: &View<'_>, user: &str) -> Vec<String> {
+    let text = files.read("/", "/etc/group");
+    let text = text.map(|text| String::from_utf8_lossy(&text).into_owned()).unwrap_or_default();
+    let group = |line: &str| {
+        let mut fields = line.split(':');
+        let (name, id) = (fields.next()?, fields.nth(1)?);
+        let is_member = fields.next()?.split(',').any(|member| member == user);
+        is_member.then(|| format!("{id}({name})"))
+    };
+    text.lines().filter_map(group).collect()
 }
 
 pub(super) fn whoami(sys: &mut Sys<'_, '_>, _: &[String], done: &mut Output) -> u8 {
