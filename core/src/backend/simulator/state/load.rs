@@ -83,6 +83,9 @@ impl World {
         if network.name.is_empty() {
             return Err(place.key("Name").problem("a network needs a name"));
         }
+        if self.networks.is_missing_bridge(&network.name) {
+            return Ok(());
+        }
         let pools = network.ipam.config.as_deref().unwrap_or_default();
         // The simulated engine has no IPv6.
         let pool = pools.iter().find(|pool| pool.subnet.contains('.')).cloned();
@@ -436,6 +439,9 @@ impl World {
             let Some(seen) = given.network_settings.networks.get(&*endpoint.network) else {
                 continue;
             };
+            if self.networks.is_missing_bridge(&endpoint.network) {
+                continue;
+            }
             endpoint.was_joined = !seen.network_id.is_empty();
             if runs && !seen.endpoint_id.is_empty() {
                 wanted.push((nth, Arc::clone(&endpoint.network), seen));

@@ -329,7 +329,7 @@ fn what_is_wrong_is_found_with_its_line() {
         ),
     ] {
         let refused =
-            State::read("engine.json", text.as_bytes(), &["web".to_string()]).unwrap_err();
+            State::read("engine.json", text.as_bytes(), &["web".to_string()], false).unwrap_err();
         assert!(refused.starts_with(problem), "{refused}\nis not\n{problem}");
     }
 }
@@ -351,6 +351,20 @@ fn what_cannot_be_simulated_does_nothing_and_ends_well() {
     }
     assert_eq!(scene.get("/containers/old/json")["Config"]["Cmd"], json!(["/opt/server", "-x"]));
     assert_eq!(scene.get("/images/postgres:16/json")["RepoTags"], json!(["postgres:16"]));
+}
+
+#[test]
+fn an_engine_without_a_default_network_has_none_whatever_is_in_the_file() {
+    let mut scene = Scene::new(EXAMPLE, 1_795_315_894);
+    let saved = scene.save();
+    let words = ["--bridge", "none"].map(String::from);
+    let mut simulator = Simulator::from_words(&words).unwrap();
+    simulator.load("saved.json", saved.as_bytes()).unwrap();
+    let mut engine = Engine::new(1);
+    engine.push("simulator", Box::new(simulator));
+    let mut scene = Scene { engine, now: Instant::ZERO };
+    assert_eq!(scene.list("/networks", "Name"), ["host", "none", "front"]);
+    assert_eq!(scene.get("/containers/cache/json")["State"]["Status"], json!("running"));
 }
 
 #[test]
