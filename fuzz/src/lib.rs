@@ -3,7 +3,7 @@
 //! The first line of each target says what it holds the core to. The targets of HTTP run sequences of operations, not
 //! only bytes: see [`script`].
 //!
-//! `cargo test -p libswarm-fuzz` runs each of them over its seeds, `corpus/<target>/`, and over 10,000 seeded mutations
+//! `cargo test -p libswarm-fuzz` runs each of them over its seeds, `corpus/<target>/`, and over up to 10,000 seeded mutations
 //! of them, on stable and in seconds. To search on, with coverage as the guide:
 //!
 //! ```text
@@ -19,10 +19,12 @@ mod reference;
 mod routes;
 pub mod script;
 mod server;
+mod simulator;
 
 pub use client::http1_client;
 pub use routes::routes;
 pub use server::http1_server;
+pub use simulator::{archive, shell, simulator, state_file};
 
 /// Adds data to what was seen, joined with data of the same kind before it: pieces are no part of the meaning.
 fn join<T>(seen: &mut Vec<T>, what: T, merge: impl FnOnce(&mut T, T) -> Option<T>) {

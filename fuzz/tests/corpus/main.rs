@@ -34,6 +34,10 @@ fn run(name: &str, data: &[u8], target: fn(&[u8])) {
 }
 
 fn test(name: &str, tokens: &[&[u8]], target: fn(&[u8])) {
+    mutations(name, MUTATIONS, tokens, target);
+}
+
+fn mutations(name: &str, count: u32, tokens: &[&[u8]], target: fn(&[u8])) {
     let seeds = seeds(name);
     assert!(seeds.len() >= 10, "{name} has {} seeds", seeds.len());
     for (seed, data) in &seeds {
@@ -41,7 +45,7 @@ fn test(name: &str, tokens: &[&[u8]], target: fn(&[u8])) {
     }
     let data: Vec<_> = seeds.into_iter().map(|(_, data)| data).collect();
     let mut mutator = Mutator::new(1, &data, tokens);
-    for nth in 0..MUTATIONS {
+    for nth in 0..count {
         run(&format!("{name}, mutation {nth}"), &mutator.next(), target);
     }
 }
@@ -158,4 +162,152 @@ fn http1_client() {
 #[test]
 fn routes() {
     test("routes", ROUTES, libswarm_fuzz::routes);
+}
+
+/// What clients of an engine say, and what stands in state files.
+const ENGINE: &[&[u8]] = &[
+    b"\n",
+    b"GET /containers/json?all=1&filters=",
+    b"GET /images/json?filters=",
+    b"GET /networks?filters=",
+    b"GET /containers/web/json?size=1",
+    b"GET /containers/web/logs?stdout=1&tail=",
+    b"GET /events?until=",
+    b"GET /_simulator/requests",
+    b"POST /_simulator/faults ",
+    b"POST /_simulator/clock ",
+    b"POST /_simulator/reset ",
+    b"POST /containers/create?name=",
+    b"POST /containers/web/start",
+    b"POST /containers/web/stop?t=0",
+    b"POST /containers/web/exec ",
+    b"POST /networks/create ",
+    b"POST /volumes/create ",
+    b"DELETE /containers/web?force=1",
+    b"{\"Image\":\"busybox\"}",
+    b"{\"status\":[\"running\"]}",
+    b"{\"label\":{\"a=b\":true}}",
+    b"\"HostConfig\":{",
+    b"\"Binds\":[\"v:/v\"]",
+    b"\"NetworkMode\":\"none\"",
+    b"\"PortBindings\":{\"80/tcp\":[{}]}",
+    b"\"Subnet\":\"10.0.0.0/8\"",
+    b"\"State\":{\"Status\":\"running\"}",
+    b"\"Status\":\"paused\"",
+    b"\"Name\":\"web\"",
+    b"null",
+    b"true",
+    b"-1",
+    b"1e99",
+    b"18446744073709551616",
+    b"[",
+    b"]",
+    b"{",
+    b"}",
+    b"\"",
+    b":",
+    b",",
+    b"%",
+    b"86400000",
+];
+
+const SHELL: &[&[u8]] = &[
+    b"\n",
+    b";",
+    b"&",
+    b"&&",
+    b"||",
+    b"|",
+    b"<",
+    b">",
+    b">>",
+    b"2>&1",
+    b"<<E\n",
+    b"$",
+    b"${",
+    b"}",
+    b"$(",
+    b")",
+    b"$((",
+    b"))",
+    b"`",
+    b"'",
+    b"\"",
+    b"\\",
+    b"*",
+    b"?",
+    b"[",
+    b"]",
+    b"!",
+    b"#",
+    b"{ ",
+    b"if ",
+    b"then ",
+    b"fi",
+    b"while ",
+    b"for i in ",
+    b"do ",
+    b"done",
+    b"case ",
+    b" in ",
+    b"esac",
+    b"f() {",
+    b"trap ",
+    b"read x",
+    b"exit ",
+    b"set -e",
+    b"shift",
+    b"wait",
+    b"cat ",
+    b"yes",
+    b"sleep 1",
+    b"seq 9999",
+    b"grep ",
+    b"sed s/a/b/",
+    b"sort",
+    b"head -c 5",
+    b"tail -f ",
+    b"dd ",
+    b"tar c /",
+    b"kill $$",
+    b":",
+    b"=",
+    b"%",
+    b"##",
+    b":-",
+    b"1/0",
+    b"9223372036854775807",
+];
+
+const TAR: &[&[u8]] = &[
+    b"ustar\x0000",
+    b"../",
+    b"/",
+    b".wh.",
+    b".wh..wh..opq",
+    b"0000644\0",
+    b"\0\0\0\0\0\0\0\0",
+    b"x",
+    b"L",
+    b"2",
+];
+
+#[test]
+fn simulator() {
+    mutations("simulator", 1_000, ENGINE, libswarm_fuzz::simulator);
+}
+
+#[test]
+fn state_file() {
+    mutations("state_file", 2_000, ENGINE, libswarm_fuzz::state_file);
+}
+
+#[test]
+fn shell() {
+    mutations("shell", 3_000, SHELL, libswarm_fuzz::shell);
+}
+
+#[test]
+fn archive() {
+    mutations("archive", 3_000, TAR, libswarm_fuzz::archive);
 }

@@ -1,4 +1,21 @@
-//! `/_simulator/…`: how a test sees what was asked, and lets things go wrong. There only with the word `--control`.
+//! `/_simulator/…`: how a test sees what was asked, and lets things go wrong.
+//!
+//! It is there with the backend's word `--control` or [`Simulator::with_control`]; without, these paths are unknown as any other
+//! (404). Bodies and answers are JSON; what is wrong is answered as the engine does, with a message.
+//!
+//! | request | what it does |
+//! |---|---|
+//! | `GET /_simulator/requests` | what was asked, the oldest first: `{"total": 3, "dropped": 0, "requests": [{"number", "time", "method", "target", "job", "args", "body", "status"}]}`; with `?job=create` only these. The last 1000 are kept, and JSON bodies up to 16 KiB; a status is null until it is settled |
+//! | `DELETE /_simulator/requests` | forgets them |
+//! | `POST /_simulator/faults` | lets a [`Fault`] stand: `{"id": 1}`; at most 1000 do |
+//! | `GET /_simulator/faults` | those that stand, with their `id`, the `calls` they were about and the `hits` |
+//! | `DELETE /_simulator/faults`, `…/faults/{id}` | takes all or one away |
+//! | `GET /_simulator/clock` | `{"now": "2026-11-22T09:30:00Z"}` |
+//! | `POST /_simulator/clock` | one of `{"advance": ms}`: all clocks go on at once, and what was due by then happens; `{"jump": ms}`: the time of day jumps, also back; `{"set": "2030-01-01T00:00:00Z"}`: it is set |
+//! | `POST /_simulator/reset` | back to the beginning: the world, clocks, faults, requests; what is under way ends |
+//!
+//! Faults do not concern these requests, but for an engine that is down. In memory the same requests are made of a node, or
+//! faults given from the beginning ([`Simulator::with_fault`]).
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::format;

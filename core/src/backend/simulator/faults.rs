@@ -13,7 +13,7 @@ use crate::job::{Failure, FailureKind, Job};
 
 /// Something that goes wrong on purpose.
 ///
-/// As JSON, in a [state file](super::Simulator#state-files) or a body of `POST /_simulator/faults`, every key is optional:
+/// As JSON, in a [state file](super::state) or a body of [`POST /_simulator/faults`](super::control), every key is optional:
 ///
 /// | key | what it does |
 /// |---|---|

@@ -17,7 +17,7 @@ mod commit;
 mod config;
 mod container;
 mod container_api;
-mod control;
+pub mod control;
 mod create;
 mod df;
 mod endpoint;
@@ -50,7 +50,7 @@ mod registry;
 mod requests;
 mod run;
 mod select;
-mod state;
+pub mod state;
 mod stats;
 mod streams;
 mod top;
@@ -83,6 +83,9 @@ use crate::job::{Backend, Body, Cx, Event, Failure, Job, Timer};
 use crate::time::Instant;
 
 /// A backend that is a Docker engine, but for the kernel: what it runs is simulated.
+///
+/// It may begin with what a [state file](state) describes, and things may go wrong in it [on purpose](Fault), from the
+/// beginning or when a test [says so](control).
 ///
 /// Requests of API 1.41 and older are answered as dockerd 20.10.24 answers them, newer ones as their specification says. Ids
 /// are drawn from the node's seed with the first job; that is when the containers it was made with are started, too.
@@ -231,10 +234,11 @@ impl Simulator {
             (world.now, world.instant) = (now, instant);
             return;
         }
-        let mut world = self.state.world(now, instant, cx.random());
+        let mut world = World::new(now, instant, cx.random());
         if self.no_bridge {
             world.networks.remove_bridge();
         }
+        self.state.furnish(&mut world);
         world.offline = self.offline;
         for name in &self.names {
             // The names were checked, and there are enough addresses.
@@ -302,9 +306,9 @@ impl Backend for Simulator {
         self.state_file.iter().cloned().collect()
     }
 
-    /// Takes a [state file](Simulator#state-files); its containers and all else is there with the first job.
+    /// Takes a [state file](state); its containers and all else is there with the first job.
     fn load(&mut self, file: &str, content: &[u8]) -> Result<(), String> {
-        self.state = State::read(file, content, &self.names)?;
+        self.state = State::read(file, content, &self.names, self.no_bridge)?;
         for fault in self.state.faults() {
             let _ = self.control.faults.add(fault.clone());
         }

@@ -111,6 +111,9 @@ impl World {
         if network.name.is_empty() {
             return Err(place.key("Name").problem("a network needs a name"));
         }
+        if self.networks.is_missing_bridge(&network.name) {
+            return Ok(());
+        }
         let pools = network.ipam.config.as_deref().unwrap_or_default();
         // The simulated engine has no IPv6.
         let pool = pools.iter().find(|pool| pool.subnet.contains('.')).cloned();
@@ -147,7 +150,9 @@ impl World {
             };
             self.create_network(new).map_err(|refused| place.clone().problem(refused.message))?;
         }
-        let twice = self.networks.all.iter().any(|other| other.id == network.id);
+        let is_other = |other: &super::super::networks::Network| *other.name != *network.name;
+        let mut others = self.networks.all.iter().filter(|other| is_other(other));
+        let twice = others.any(|other| other.id == network.id);
         let created = network.created.0;
         if let Some(known) = self.networks.named_mut(&network.name) {
             if !network.id.is_empty() {
@@ -468,6 +473,9 @@ impl World {
             let Some(seen) = given.network_settings.networks.get(&*endpoint.network) else {
                 continue;
             };
+            if self.networks.is_missing_bridge(&endpoint.network) {
+                continue;
+            }
             endpoint.was_joined = !seen.network_id.is_empty();
             if runs && !seen.endpoint_id.is_empty() {
                 wanted.push((nth, Arc::clone(&endpoint.network), seen));

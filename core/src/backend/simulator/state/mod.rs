@@ -6,7 +6,7 @@
 //! - `containers`, `images`, `networks`, `volumes`: lists of what the engine's API answers to `GET /containers/{id}/json`,
 //!   `/images/{name}/json`, `/networks/{id}` and `/volumes/{name}`, so that `docker inspect` of a real engine makes an entry.
 //!   Keys that nothing follows from are passed over, and so are nulls.
-//! - `faults`: what is to go wrong; see [`Fault`](super::Fault).
+//! - `faults`: what is to go wrong; see [`Fault`].
 //!
 //! A file that begins to be useful:
 //!
@@ -83,8 +83,14 @@ pub(super) struct State {
 }
 
 impl State {
-    /// Reads a state file. `names` are the containers that are made behind those of the file.
-    pub(super) fn read(file: &str, text: &[u8], names: &[String]) -> Result<Self, String> {
+    /// Reads a state file. `names` are the containers that are made behind those of the file, and `no_bridge` says that the
+    /// engine has no default network, whatever the file says.
+    pub(super) fn read(
+        file: &str,
+        text: &[u8],
+        names: &[String],
+        no_bridge: bool,
+    ) -> Result<Self, String> {
         let value: Value = serde_json::from_slice(text)
             .map_err(|error| format!("{file}:{}: it is no JSON: {error}", error.line()))?;
         let value = document::without_nulls(value);
@@ -99,7 +105,10 @@ impl State {
             }
             // Whether it makes a world does not depend on the hour.
             let mut world = World::new(Duration::ZERO, Instant::ZERO, 0);
-            state.furnish(&mut world)?;
+            if no_bridge {
+                world.networks.remove_bridge();
+            }
+            world.furnish(&state.document)?;
             for name in names {
                 if world.containers.named(name).is_some() {
                     let words = format!("the container {name:?} is among the backend's words, too");
@@ -112,16 +121,9 @@ impl State {
     }
 
     /// Makes in an empty world what the file describes.
-    fn furnish(&self, world: &mut World) -> Result<(), Problem> {
-        world.furnish(&self.document)
-    }
-
-    /// A world as the file describes it.
-    pub(super) fn world(&self, now: Duration, instant: Instant, seed: u64) -> World {
-        let mut world = World::new(now, instant, seed);
+    pub(super) fn furnish(&self, world: &mut World) {
         // It has been tried before.
-        let _ = self.furnish(&mut world);
-        world
+        let _ = world.furnish(&self.document);
     }
 
     pub(super) fn faults(&self) -> &[Fault] {

@@ -329,7 +329,7 @@ fn what_is_wrong_is_found_with_its_line() {
         ),
     ] {
         let refused =
-            State::read("engine.json", text.as_bytes(), &["web".to_string()]).unwrap_err();
+            State::read("engine.json", text.as_bytes(), &["web".to_string()], false).unwrap_err();
         assert!(refused.starts_with(problem), "{refused}\nis not\n{problem}");
     }
 }
@@ -354,34 +354,22 @@ fn what_cannot_be_simulated_does_nothing_and_ends_well() {
 }
 
 #[test]
+fn an_engine_without_a_default_network_has_none_whatever_is_in_the_file() {
+    let mut scene = Scene::new(EXAMPLE, 1_795_315_894);
+    let saved = scene.save();
+    let words = ["--bridge", "none"].map(String::from);
+    let mut simulator = Simulator::from_words(&words).unwrap();
+    simulator.load("saved.json", saved.as_bytes()).unwrap();
+    let mut engine = Engine::new(1);
+    engine.push("simulator", Box::new(simulator));
+    let mut scene = Scene { engine, now: Instant::ZERO };
+    assert_eq!(scene.list("/networks", "Name"), ["host", "none", "front"]);
+    assert_eq!(scene.get("/containers/cache/json")["State"]["Status"], json!("running"));
+}
+
+#[test]
 fn nothing_is_saved_that_nobody_asked_for() {
     let mut engine = Engine::new(1);
     engine.push("simulator", Box::new(Simulator::from_words(&["web".to_string()]).unwrap()));
     assert!(engine.save().is_empty());
-}
-
-#[test]
-fn links_and_shared_networks_come_back_as_they_are_shown() {
-    let id = "a".repeat(64);
-    let state = json!({"containers": [
-        {"Name": "/web", "HostConfig": {"Links": ["/db:/web/base"]}, "Config": {"Image": "busybox", "Cmd": ["sleep", "1d"]}},
-        {"Name": "/db", "Id": id, "Config": {"Image": "busybox", "Cmd": ["sleep", "1d"]}, "State": {"Running": true}},
-        {"Name": "/old", "HostConfig": {"Links": ["/gone:/old/x"]}, "Config": {"Image": "busybox", "Cmd": ["sleep", "1d"]}},
-        {"Name": "/gone", "State": {"Status": "exited"}, "Config": {"Image": "busybox", "Cmd": ["sleep", "1d"]}},
-        {"Name": "/side", "HostConfig": {"NetworkMode": format!("container:{id}")},
-            "Config": {"Image": "busybox", "Cmd": ["sleep", "1d"], "Hostname": &id[..12]}},
-    ]});
-    let mut scene = Scene::new(&state.to_string(), 1_795_315_894);
-    let web = scene.ask("GET", "/v1.41/containers/web/json", "").unwrap();
-    assert_eq!(web["HostConfig"]["Links"], json!(["/db:/web/base"]));
-    let old = scene.ask("GET", "/v1.41/containers/old/json", "").unwrap();
-    assert_eq!(
-        (&old["HostConfig"]["Links"], &old["State"]["Running"]),
-        (&json!(["/gone:/old/x"]), &json!(true))
-    );
-    let side = scene.ask("GET", "/v1.41/containers/side/json", "").unwrap();
-    assert_eq!(side["HostConfig"]["NetworkMode"], json!(format!("container:{id}")));
-    let list = scene.ask("GET", "/v1.41/containers/json", "").unwrap();
-    let db = list.as_array().unwrap().iter().find(|one| one["Id"] == json!(id)).unwrap();
-    assert_eq!(db["Names"], json!(["/db", "/web/base"]));
 }
