@@ -62,6 +62,12 @@ id!(
     "job"
 );
 
+id!(
+    /// A call of a client's of the discovery RPC, minted by the connection's [`Server`](crate::rpc::Server).
+    CallId,
+    "call"
+);
+
 /// A table whose keys carry generations. Inserting and removing is O(1); memory is that of the
 /// largest number of entries held at once.
 #[derive(Debug)]

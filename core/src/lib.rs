@@ -87,10 +87,11 @@ pub mod http1;
 mod id;
 pub mod job;
 pub mod node;
+pub mod rpc;
 mod time;
 mod timers;
 pub mod words;
 
-pub use id::{ConnId, JobId};
+pub use id::{CallId, ConnId, JobId};
 pub use node::Node;
 pub use time::Instant;
