@@ -82,6 +82,7 @@ extern crate alloc;
 
 pub mod address;
 pub mod backend;
+pub mod discovery;
 pub mod docker;
 pub mod http1;
 mod id;

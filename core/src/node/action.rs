@@ -4,9 +4,11 @@ use core::fmt;
 use core::time::Duration;
 
 use crate::address::Remote;
+use crate::discovery::store::Persist;
 use crate::http1;
 use crate::id::ConnId;
 use crate::job::Log;
+use crate::rpc;
 
 /// What has happened outside.
 #[derive(Clone, Copy, Debug)]
@@ -27,11 +29,31 @@ pub enum Input<'a> {
     Connected(ConnId),
     /// A connection that [`Action::Connect`] asked for cannot be had, for this reason. Nothing more is to be reported of it.
     ConnectFailed(ConnId, &'a str),
+    /// The outstanding [`Action::Persist`] is done, and what it wrote is safe.
+    Persisted,
+    /// The outstanding [`Action::Persist`] failed, for this reason. How much of it was done is not known.
+    PersistFailed(&'a str),
     /// [`Node::poll_timeout`](crate::Node::poll_timeout) is reached. Harmless at any other time.
     Timeout,
     /// Stop: accept nothing more, end what has no end, let the rest finish within
     /// [`Config::shutdown_timeout`](crate::node::Config::shutdown_timeout).
     Stop,
+}
+
+impl Input<'_> {
+    /// The connection that it is about.
+    pub(super) const fn conn(&self) -> Option<ConnId> {
+        match self {
+            Self::Received(id, _)
+            | Self::PeerShutdown(id)
+            | Self::Done(id)
+            | Self::Broken(id)
+            | Self::Failed(id, _)
+            | Self::Connected(id)
+            | Self::ConnectFailed(id, _) => Some(*id),
+            Self::Persisted | Self::PersistFailed(_) | Self::Timeout | Self::Stop => None,
+        }
+    }
 }
 
 /// What a runtime is to do next, in this order.
@@ -66,6 +88,9 @@ pub enum Action {
         /// Why.
         why: CloseReason,
     },
+    /// Do this with the file of the discovery store, then report [`Input::Persisted`] or [`Input::PersistFailed`]. It takes
+    /// the time of a disk, so it is not for the thread that drives the node.
+    Persist(Persist),
     /// Say this on standard output or in the log.
     Log(Log),
 }
@@ -82,6 +107,8 @@ pub enum CloseReason {
     Broken,
     /// A request was refused, and has been answered so.
     Refused(http1::Error),
+    /// What a client of discovery sent cannot be read on.
+    Unreadable(rpc::Error),
     /// The peer did not close within the time allowed for that after all was written.
     LingerTimeout,
     /// A job failed after it had begun to answer. The client has to see a broken connection, not a well-formed end.
@@ -107,6 +134,7 @@ impl fmt::Display for CloseReason {
             Self::PeerClosed => f.write_str("closed by the peer"),
             Self::Broken => f.write_str("broken"),
             Self::Refused(error) => write!(f, "refused: {error}"),
+            Self::Unreadable(error) => write!(f, "unreadable: {error}"),
             Self::LingerTimeout => f.write_str("the peer did not close in time"),
             Self::JobFailed => f.write_str("its job failed in the middle of the answer"),
             Self::UpstreamBroken => f.write_str("the server broke off its answer"),
@@ -122,6 +150,8 @@ pub enum Refusal {
     TooManyConnections,
     /// The node has been told to stop.
     Stopping,
+    /// Nobody is there to answer clients of discovery.
+    NoAgent,
 }
 
 impl fmt::Display for Refusal {
@@ -129,6 +159,7 @@ impl fmt::Display for Refusal {
         f.write_str(match self {
             Self::TooManyConnections => "too many connections are open",
             Self::Stopping => "the daemon stops",
+            Self::NoAgent => "there is no discovery here",
         })
     }
 }

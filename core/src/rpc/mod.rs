@@ -131,7 +131,7 @@ pub struct Limits {
     pub message: usize,
     /// Bytes of all type definitions of a peer's that speaks gob. Default 16 KiB; the original's client needs 151.
     pub definitions: usize,
-    /// Calls that wait for their answers. Further ones are not read until one is answered. Default 1,024.
+    /// Calls that wait for their answers. Further ones are not read until one is answered. Default 128.
     pub calls: usize,
     /// Streams that are open. A further one is refused. Default 4,096.
     pub streams: usize,
@@ -143,7 +143,7 @@ impl Default for Limits {
             http: http1::Limits::default(),
             message: 256 * 1024,
             definitions: 16 * 1024,
-            calls: 1024,
+            calls: 128,
             streams: 4096,
         }
     }

@@ -106,6 +106,23 @@ impl Server {
         }
     }
 
+    /// Answers a head that did not come to its end, such as with [`HeadTimeout`](http1::Error::HeadTimeout). Nothing more is
+    /// read.
+    pub fn refuse_head(&mut self, error: http1::Error, out: &mut Vec<u8>) -> Error {
+        if let Phase::Http(http) = &mut self.phase {
+            http.refuse();
+            refuse(http, error, out);
+        }
+        self.phase = Phase::Refused;
+        Error::Head(error)
+    }
+
+    /// Whether [`Limits::calls`] calls wait, so that no further one is read.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.waiting() >= self.limits.calls
+    }
+
     /// Calls that wait for an answer.
     #[must_use]
     pub fn waiting(&self) -> usize {
@@ -178,7 +195,7 @@ impl Server {
     fn request(&mut self, request: Request, out: &mut Vec<u8>) -> Option<ServerEvent> {
         let Request { id, method: name, call } = request;
         if &*name == CLOSE_STREAM {
-            return self.close(id, out).map(ServerEvent::StreamClosed);
+            return self.close(&id, out).map(ServerEvent::StreamClosed);
         }
         let (method, args) = match call {
             Ok((Method::Subscribe, _)) if self.streams.len() >= self.limits.streams => {
@@ -204,9 +221,9 @@ impl Server {
     }
 
     /// Ends a stream of that name, if there is one.
-    fn close(&mut self, id: Id, out: &mut Vec<u8>) -> Option<CallId> {
+    fn close(&mut self, id: &Id, out: &mut Vec<u8>) -> Option<CallId> {
         let (found, call) = self.streams.range((id.clone(), CallId(Key::new(0, 0)))..).next()?;
-        if *found != id {
+        if found != id {
             return None;
         }
         let call = *call;
@@ -288,8 +305,7 @@ fn head(http: &mut http1::Server, input: &[u8], out: &mut Vec<u8>) -> Result<(us
     let (taken, event) = match http.receive(input) {
         Ok(received) => received,
         Err(error) => {
-            let reason = alloc::format!("{} {error}\n", error.status());
-            answer(http, error.status(), &reason, out);
+            refuse(http, error, out);
             return Err(Error::Head(error));
         }
     };
@@ -310,6 +326,11 @@ fn head(http: &mut http1::Server, input: &[u8], out: &mut Vec<u8>) -> Result<(us
 
 fn path(head: &RequestHead) -> &str {
     head.target().split('?').next().unwrap_or_default()
+}
+
+fn refuse(http: &mut http1::Server, error: http1::Error, out: &mut Vec<u8>) {
+    let text = alloc::format!("{} {error}\n", error.status());
+    answer(http, error.status(), &text, out);
 }
 
 fn answer(http: &mut http1::Server, status: u16, text: &str, out: &mut Vec<u8>) {
