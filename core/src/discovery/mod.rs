@@ -20,6 +20,7 @@
 mod agent;
 mod instance;
 mod registry;
+mod set;
 pub mod store;
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,7 @@ mod tests;
 pub use agent::{Agent, AgentEvent};
 pub use instance::{Event, Instance, InvalidError, Registration};
 pub use registry::Registry;
+pub use set::{Change, Member, ServiceSet};
 pub use store::{Journal, Memory, Store, StoreError, StoreEvent, StoreInput};
 
 pub use crate::id::SubscriptionId;

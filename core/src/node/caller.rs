@@ -179,12 +179,20 @@ impl Caller {
     }
 
     /// A call is answered. Returns whether others may have waited for that.
-    pub(super) fn answer(&mut self, call: CallId, result: Result<Option<String>, String>) -> bool {
+    pub(super) fn answer(
+        &mut self,
+        env: &mut CallerEnv<'_>,
+        call: CallId,
+        result: &Result<Option<String>, String>,
+    ) -> bool {
         let out = &mut self.output.bytes;
-        match &result {
+        match result {
             Ok(Some(text)) => self.rpc.reply(call, Reply::Text(text), out),
             Ok(None) => self.rpc.reply(call, Reply::Empty, out),
             Err(error) => self.rpc.fail(call, error, out),
+        }
+        if env.stopping {
+            self.end_if_quiet(env, CloseReason::Stopped);
         }
         self.eof || self.used < self.unread.len()
     }
@@ -276,8 +284,9 @@ impl Caller {
             Ending::No if self.rpc.is_in_head(self.unread.len() - self.used) => {
                 Some((Deadline::Head, env.head_timeout))
             }
-            Ending::Flush(_) | Ending::Linger(_) => Some((Deadline::Linger, LINGER)),
-            Ending::No | Ending::Now(_) => None,
+            Ending::Linger(_) => Some((Deadline::Linger, LINGER)),
+            // The last answer may be read as slowly as any other.
+            Ending::No | Ending::Now(_) | Ending::Flush(_) => None,
         };
         if self.deadline.map(|(_, deadline)| deadline) == wanted.map(|(deadline, _)| deadline) {
             return;

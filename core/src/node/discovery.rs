@@ -95,7 +95,7 @@ impl Node {
             AgentEvent::Answer { owner, call, result } => {
                 let id = owned_by(owner);
                 let mut more = false;
-                self.with_caller(id, |caller, _| more = caller.answer(call, result));
+                self.with_caller(id, |caller, env| more = caller.answer(env, call, &result));
                 if more {
                     self.calling.push_back(id);
                 }
