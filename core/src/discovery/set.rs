@@ -190,7 +190,9 @@ mod tests {
     #[test]
     fn another_subscription_ends_those_it_does_not_name() {
         let mut set = ServiceSet::new();
-        for update in [online("a", 1, None), online("b", 2, None), online("c", 3, None), Update::MARKER] {
+        for update in
+            [online("a", 1, None), online("b", 2, None), online("c", 3, None), Update::MARKER]
+        {
             set.apply(&update);
         }
         set.restart();
