@@ -100,6 +100,10 @@ impl Caller {
 
     /// The daemon stops: streams end with the connection, calls that wait are answered.
     pub(super) fn stop(&mut self, env: &mut CallerEnv<'_>) {
+        if self.output.is_empty() && self.rpc.waiting() == 0 {
+            // All was said; a client that listens need not be waited for.
+            self.end(env, Ending::Now(CloseReason::Stopped));
+        }
         self.end_if_quiet(env, CloseReason::Stopped);
     }
 

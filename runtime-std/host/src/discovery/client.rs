@@ -51,6 +51,12 @@ impl Connection {
         }
     }
 
+    /// Ends the connection; nothing can be done with it any more.
+    pub(super) fn shut(&self) {
+        // It fails for one that has ended already.
+        let _ = self.stream.shutdown(std::net::Shutdown::Both);
+    }
+
     fn flush(&mut self) -> io::Result<()> {
         let written = self.stream.write_all(&self.out);
         self.out.clear();

@@ -181,6 +181,8 @@ fn follow<T>(name: &str, each: Each<'_, T>) -> Result<T, String> {
             Err(Over::Failed(error)) => return Err(error),
             Err(Over::Lost(reason)) => log::warn!("lost discoverd at {server}: {reason}"),
         }
+        // Before another one is looked for: the server may wait for the end of this one.
+        drop(connection);
         connection = redial(&server);
         log::info!("found discoverd at {server} again");
     }
@@ -395,6 +397,7 @@ impl Heartbeat {
                         if !lost {
                             log::warn!("lost discoverd at {server}: {error}");
                         }
+                        connection.shut();
                         (lost, wait) = (true, REDIAL.min(every));
                     }
                 }
