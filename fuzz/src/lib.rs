@@ -17,11 +17,13 @@
 mod client;
 mod reference;
 mod routes;
+mod rpc;
 pub mod script;
 mod server;
 
 pub use client::http1_client;
 pub use routes::routes;
+pub use rpc::rpc;
 pub use server::http1_server;
 
 /// Adds data to what was seen, joined with data of the same kind before it: pieces are no part of the meaning.

@@ -41,6 +41,9 @@ pub struct Registry {
     index: u64,
 }
 
+/// What part of a lease a timer is late that was not just kept waiting.
+const LATE: u32 = 20;
+
 #[derive(Debug, Default)]
 struct Service {
     members: BTreeMap<Arc<str>, Member>,
@@ -320,14 +323,14 @@ impl Registry {
 
     /// An instance whose lease has ended, to be removed by the store; it is named once.
     ///
-    /// If this is asked for much later than the lease has ended, then this program was stopped meanwhile (its process, its
-    /// machine), and heartbeats may wait to be read: everybody is given another `grace`.
+    /// If this is asked for later than the lease has ended, by more than a twentieth of `grace`, then this program was stopped
+    /// meanwhile (its process, its machine), and heartbeats may wait to be read: everybody is given another `grace`.
     pub fn expired(&mut self, now: Instant, grace: Duration) -> Option<Arc<Instance>> {
         while let Some((key, (service, address))) = self.leases.expired(now) {
             let member =
                 self.services.get_mut(&service).and_then(|it| it.members.get_mut(&address));
             let Some(member) = member else { continue };
-            if now - key.at() > grace / 4 {
+            if now - key.at() > grace / LATE {
                 self.spared = self.spared.max(now + grace);
             }
             let until = member.until.max(self.spared);

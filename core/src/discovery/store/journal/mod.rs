@@ -176,7 +176,7 @@ impl Journal {
             journal.registry.behind(last.as_ref().map(|it| (&*it.service, &*it.address)))
         {
             let instance = Arc::clone(instance);
-            journal.registry.keep(&instance.service, &instance.address, now + ttl * 2);
+            journal.registry.keep(&instance.service, &instance.address, now);
             last = Some(instance);
         }
         Ok((journal, whole))
