@@ -18,6 +18,7 @@
 //! when it is safe.
 
 mod agent;
+mod feed;
 mod instance;
 mod registry;
 mod set;

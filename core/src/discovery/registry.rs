@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use core::ops::Bound;
 use core::time::Duration;
 
+use super::feed::{Change, Subscription};
 use super::{Event, Instance, SubscriptionId};
 use crate::id::Slab;
 use crate::rpc::Attributes;
@@ -59,29 +60,6 @@ struct Member {
     /// A heartbeat only moves this; the timer is set anew when it runs out too early.
     until: Instant,
     timer: Option<TimerKey>,
-}
-
-#[derive(Debug)]
-struct Subscription {
-    service: Arc<str>,
-    /// What was there when it began, and how much of that is told.
-    snapshot: Option<(Arc<[Arc<Instance>]>, usize)>,
-    /// What has changed since, in order.
-    changes: BTreeMap<u64, Change>,
-    /// Where an instance's change is among them.
-    places: BTreeMap<Arc<str>, u64>,
-    /// It was not read to its end since it became ready.
-    unread: bool,
-    /// It is in the queue of those that are ready.
-    queued: bool,
-}
-
-#[derive(Debug)]
-struct Change {
-    instance: Arc<Instance>,
-    online: bool,
-    /// An instance of that address was told to be there before.
-    told: bool,
 }
 
 impl Registry {
@@ -242,14 +220,7 @@ impl Registry {
             let newest_first: Vec<_> = service.by_age.values().rev().cloned().collect();
             newest_first.into()
         });
-        let subscription = Subscription {
-            service: name,
-            snapshot: Some((Arc::clone(snapshot), 0)),
-            changes: BTreeMap::new(),
-            places: BTreeMap::new(),
-            unread: true,
-            queued: true,
-        };
+        let subscription = Subscription::new(name, Arc::clone(snapshot));
         let id = SubscriptionId(self.subscriptions.insert(subscription));
         service.subscriptions.insert(id);
         self.ready.push_back(id);
@@ -354,46 +325,6 @@ fn entry<'a>(
         None => Arc::from(name),
     };
     (Arc::clone(&name), services.entry(name).or_default())
-}
-
-impl Subscription {
-    /// Adds a change, in the place of one that was not told yet. Returns whether there is something to tell.
-    fn add(&mut self, change: &Change, index: u64) -> bool {
-        let mut told = change.told;
-        if let Some(place) = self.places.remove(&change.instance.address)
-            && let Some(before) = self.changes.remove(&place)
-        {
-            told = before.told;
-        }
-        if change.online || told {
-            let instance = Arc::clone(&change.instance);
-            self.places.insert(Arc::clone(&instance.address), index);
-            self.changes.insert(index, Change { instance, online: change.online, told });
-        }
-        self.has_more()
-    }
-
-    fn has_more(&self) -> bool {
-        self.snapshot.is_some() || !self.changes.is_empty()
-    }
-
-    fn next(&mut self) -> Option<Event> {
-        if let Some((all, told)) = &mut self.snapshot {
-            let Some(instance) = all.get(*told) else {
-                self.snapshot = None;
-                return Some(Event::Current);
-            };
-            *told += 1;
-            return Some(Event::Online(Arc::clone(instance)));
-        }
-        let Some((_, change)) = self.changes.pop_first() else {
-            self.unread = false;
-            return None;
-        };
-        self.places.remove(&change.instance.address);
-        let Change { instance, online, .. } = change;
-        Some(if online { Event::Online(instance) } else { Event::Offline(instance) })
-    }
 }
 
 #[cfg(test)]

@@ -9,7 +9,8 @@ use core::time::Duration;
 
 use proptest::prelude::*;
 
-use super::{Journal, JournalError, MAGIC, SMALL};
+use super::disk::SMALL;
+use super::{Journal, JournalError, MAGIC};
 use crate::discovery::store::{Persist, Store, StoreError, StoreEvent, StoreInput, suite};
 use crate::discovery::{Registration, TTL};
 use crate::rpc::Attributes;
