@@ -175,6 +175,9 @@ impl Driver {
                 idle = false;
                 self.act();
             }
+            if !idle {
+                self.persist();
+            }
             if idle && looks > 0 {
                 looks -= 1;
                 (0..PAUSE).for_each(|_| hint::spin_loop());
@@ -192,8 +195,18 @@ impl Driver {
             }
             self.now = self.clock.now();
             self.timeouts();
+            self.persist();
         }
         Ok(())
+    }
+
+    /// Has written to the journal what came in this round.
+    fn persist(&mut self) {
+        if let Some(journal) = &self.journal
+            && let Some(what) = self.node.poll_persist()
+        {
+            journal.write(what);
+        }
     }
 
     /// How long until something is due without an event.
@@ -401,11 +414,6 @@ impl Driver {
                             socket.say_goodbye();
                         }
                         self.sockets[conn.slot()] = None;
-                    }
-                }
-                Action::Persist(what) => {
-                    if let Some(journal) = &self.journal {
-                        journal.write(what);
                     }
                 }
                 Action::Log(log) => print_log(&log),

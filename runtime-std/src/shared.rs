@@ -177,7 +177,7 @@ impl Shared {
                 // A job that always has more to say must not keep a thread that has others to serve.
                 return self.act_elsewhere(core::mem::take(done));
             }
-            let (due, stopped) = {
+            let (due, stopped, persist) = {
                 let mut node = self.node();
                 let now = self.clock.now();
                 for input in input.take().into_iter().chain(done.drain(..)) {
@@ -186,18 +186,16 @@ impl Shared {
                 while let Some(action) = node.poll(out) {
                     actions.push(action);
                 }
-                (node.poll_timeout(), node.is_stopped())
+                (node.poll_timeout(), node.is_stopped(), node.poll_persist())
             };
             self.see_to(due, stopped);
+            if let (Some(what), Some(journal)) = (persist, self.journal.get()) {
+                journal.write(what);
+            }
             let mut at = 0;
             for action in actions.drain(..) {
                 match action {
                     Action::Log(log) => print_log(&log),
-                    Action::Persist(what) => {
-                        if let Some(journal) = self.journal.get() {
-                            journal.write(what);
-                        }
-                    }
                     Action::Read(id) => {
                         if let Some(connection) = self.find(id, own) {
                             let is_own = own.is_some_and(|own| own.id == id);

@@ -36,7 +36,7 @@ enum Kind {
     Unregister(String),
 }
 
-/// What an agent tells, or wants.
+/// What an agent tells.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum AgentEvent {
@@ -67,8 +67,6 @@ pub enum AgentEvent {
         /// Why.
         error: String,
     },
-    /// As [`StoreEvent::Persist`].
-    Persist(Persist),
     /// For the log.
     Warn(String),
 }
@@ -159,7 +157,7 @@ impl Agent {
         self.store.handle(now, input);
     }
 
-    /// What there is to tell or to do next.
+    /// What there is to tell next.
     pub fn poll(&mut self) -> Option<AgentEvent> {
         while let Some(event) = self.store.poll() {
             return Some(match event {
@@ -180,11 +178,15 @@ impl Agent {
                     };
                     AgentEvent::Ended { owner, call, error: format!("discoverd: {error}") }
                 }
-                StoreEvent::Persist(what) => AgentEvent::Persist(what),
                 StoreEvent::Warn(line) => AgentEvent::Warn(line),
             });
         }
         None
+    }
+
+    /// As [`Store::poll_persist`].
+    pub fn poll_persist(&mut self) -> Option<Persist> {
+        self.store.poll_persist()
     }
 
     /// When [`StoreInput::Timeout`] is next due.

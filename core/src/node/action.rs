@@ -4,7 +4,6 @@ use core::fmt;
 use core::time::Duration;
 
 use crate::address::Remote;
-use crate::discovery::store::Persist;
 use crate::http1;
 use crate::id::ConnId;
 use crate::job::Log;
@@ -29,9 +28,9 @@ pub enum Input<'a> {
     Connected(ConnId),
     /// A connection that [`Action::Connect`] asked for cannot be had, for this reason. Nothing more is to be reported of it.
     ConnectFailed(ConnId, &'a str),
-    /// The outstanding [`Action::Persist`] is done, and what it wrote is safe.
+    /// What [`Node::poll_persist`](crate::Node::poll_persist) gave is done, and safe.
     Persisted,
-    /// The outstanding [`Action::Persist`] failed, for this reason. How much of it was done is not known.
+    /// What [`Node::poll_persist`](crate::Node::poll_persist) gave failed, for this reason. How much of it was done is not known.
     PersistFailed(&'a str),
     /// [`Node::poll_timeout`](crate::Node::poll_timeout) is reached. Harmless at any other time.
     Timeout,
@@ -88,9 +87,6 @@ pub enum Action {
         /// Why.
         why: CloseReason,
     },
-    /// Do this with the file of the discovery store, then report [`Input::Persisted`] or [`Input::PersistFailed`]. It takes
-    /// the time of a disk, so it is not for the thread that drives the node.
-    Persist(Persist),
     /// Say this on standard output or in the log.
     Log(Log),
 }

@@ -3,9 +3,10 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use super::action::{Action, Input, Refusal};
+use super::action::{Input, Refusal};
 use super::caller::{Caller, CallerEnv};
 use super::{Node, Slot, owned_by};
+use crate::discovery::store::Persist;
 use crate::discovery::{Agent, AgentEvent, StoreInput};
 use crate::id::ConnId;
 use crate::rpc;
@@ -30,6 +31,15 @@ impl Node {
         }
         let limits = self.config.rpc.clone();
         Ok(self.insert(|id| Slot::Caller(Box::new(Caller::new(id, rpc::Server::new(limits))))))
+    }
+
+    /// What is to be done with the file of the discovery store, if anything: then report [`Input::Persisted`] or
+    /// [`Input::PersistFailed`]. There is only one such thing at a time.
+    ///
+    /// It takes the time of a disk, so it is not for the thread that drives the node. Ask for it when [`poll`](Node::poll) has
+    /// no more to say and all that has come is handled: what comes together is written together.
+    pub fn poll_persist(&mut self) -> Option<Persist> {
+        self.agent.as_mut()?.poll_persist()
     }
 
     pub(super) fn tell_agent(&mut self, input: StoreInput<'_>) {
@@ -108,7 +118,6 @@ impl Node {
             AgentEvent::Ended { owner, call, error } => {
                 self.with_caller(owned_by(owner), |caller, _| caller.ended(call, &error));
             }
-            AgentEvent::Persist(what) => self.actions.push_back(Action::Persist(what)),
             AgentEvent::Warn(line) => self.logs.push_back(line),
         }
     }

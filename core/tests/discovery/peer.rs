@@ -206,7 +206,16 @@ impl World {
         let mut out = Vec::new();
         loop {
             out.clear();
-            let Some(action) = self.node.poll(&mut out) else { break };
+            let Some(action) = self.node.poll(&mut out) else {
+                let Some(what) = self.node.poll_persist() else { return };
+                if self.disk.slow {
+                    assert_eq!(self.disk.doing.replace(what), None, "one at a time");
+                    return;
+                }
+                self.disk.persist(&what);
+                self.node.handle(self.now, Input::Persisted);
+                continue;
+            };
             match action {
                 Action::Read(id) => {
                     // A client of another kind has no peer here.
@@ -235,13 +244,6 @@ impl World {
                 Action::Close { conn, why } => {
                     let peer = self.peers.get_mut(&conn).unwrap();
                     assert_eq!(peer.closed.replace(why), None, "closed twice");
-                }
-                Action::Persist(what) if self.disk.slow => {
-                    assert_eq!(self.disk.doing.replace(what), None, "one at a time");
-                }
-                Action::Persist(what) => {
-                    self.disk.persist(&what);
-                    self.node.handle(self.now, Input::Persisted);
                 }
                 Action::Log(log) => self.logs.push(log),
                 other => panic!("{other:?}"),

@@ -124,7 +124,7 @@ impl Play {
                     if update.online {
                         let value = update.attributes.as_ref().map(|all| all["v"].len());
                         let new = (update.created, value);
-                        let old = subscriber.view.insert(address, new.clone());
+                        let old = subscriber.view.insert(address, new);
                         assert!(
                             subscriber.slow || old.as_ref() != Some(&new),
                             "told twice: {new:?}"

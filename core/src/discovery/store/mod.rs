@@ -45,8 +45,15 @@ pub trait Store: Send {
     /// Takes note of something that has happened outside.
     fn handle(&mut self, now: Instant, input: StoreInput<'_>);
 
-    /// What there is to tell or to do next, or `None` when that is all.
+    /// What there is to tell next, or `None` when that is all.
     fn poll(&mut self) -> Option<StoreEvent>;
+
+    /// What is to be done with the store's file: then report [`StoreInput::Persisted`] or [`StoreInput::PersistFailed`]. There is
+    /// only one such thing at a time. To be asked when [`poll`](Store::poll) has nothing more to tell and all that has come is
+    /// handled, so that what comes together is written together.
+    fn poll_persist(&mut self) -> Option<Persist> {
+        None
+    }
 
     /// When [`StoreInput::Timeout`] is next due.
     fn poll_timeout(&self) -> Option<Instant>;
@@ -58,13 +65,13 @@ pub trait Store: Send {
 pub enum StoreInput<'a> {
     /// [`Store::poll_timeout`] is reached. Harmless at any other time.
     Timeout,
-    /// What [`StoreEvent::Persist`] asked for is done, and safe.
+    /// What [`Store::poll_persist`] gave is done, and safe.
     Persisted,
     /// It could not be done, for this reason. How much of it was done is not known.
     PersistFailed(&'a str),
 }
 
-/// What a store tells, or wants.
+/// What a store tells.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum StoreEvent {
@@ -74,9 +81,6 @@ pub enum StoreEvent {
     Ready(SubscriptionId),
     /// That subscription cannot be gone on with.
     Ended(SubscriptionId, StoreError),
-    /// Do this with the store's file, then report [`StoreInput::Persisted`] or [`StoreInput::PersistFailed`]. Only one of
-    /// these is asked for at a time.
-    Persist(Persist),
     /// For the log: something went wrong, or is right again.
     Warn(String),
 }

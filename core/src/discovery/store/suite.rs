@@ -58,17 +58,22 @@ struct Bench<'a> {
 
 impl Bench<'_> {
     fn settle(&mut self) {
+        self.listen();
+        while let Some(what) = self.store.poll_persist() {
+            let result = (self.persist)(what);
+            let input = match &result {
+                Ok(()) => StoreInput::Persisted,
+                Err(reason) => StoreInput::PersistFailed(reason),
+            };
+            self.store.handle(self.now, input);
+            self.listen();
+        }
+    }
+
+    fn listen(&mut self) {
         while let Some(event) = self.store.poll() {
             match event {
                 StoreEvent::Done(request, result) => self.done.push((request, result)),
-                StoreEvent::Persist(what) => {
-                    let result = (self.persist)(what);
-                    let input = match &result {
-                        Ok(()) => StoreInput::Persisted,
-                        Err(reason) => StoreInput::PersistFailed(reason),
-                    };
-                    self.store.handle(self.now, input);
-                }
                 StoreEvent::Ended(subscription, error) => panic!("{subscription}: {error}"),
                 StoreEvent::Ready(_) | StoreEvent::Warn(_) => {}
             }

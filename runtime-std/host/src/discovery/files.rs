@@ -80,7 +80,7 @@ impl JournalFiles {
         })
     }
 
-    /// Does what a node's [`Action::Persist`](libswarm::node::Action::Persist) asks for. It returns when that is safe.
+    /// Does what [`Node::poll_persist`](libswarm::Node::poll_persist) gives. It returns when that is safe.
     ///
     /// # Errors
     ///

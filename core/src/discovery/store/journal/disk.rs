@@ -8,7 +8,7 @@ use core::time::Duration;
 
 use super::record::{MAGIC, Record};
 use super::{Journal, Step, put};
-use crate::discovery::store::{Persist, StoreError, StoreEvent};
+use crate::discovery::store::{Persist, StoreError};
 use crate::time::Instant;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -60,12 +60,8 @@ impl Journal {
         }
     }
 
-    pub(super) fn warning(&mut self) -> Option<StoreEvent> {
-        self.warnings.pop_front().map(StoreEvent::Warn)
-    }
-
     /// The next thing to do with the file.
-    pub(super) fn work(&mut self) -> Option<StoreEvent> {
+    pub(super) fn work(&mut self) -> Option<Persist> {
         if self.busy.is_some() {
             return None;
         }
@@ -89,13 +85,13 @@ impl Journal {
                 }
                 self.size += bytes.len() as u64;
                 self.busy = Some(Work::Append);
-                return Some(StoreEvent::Persist(Persist::Append(bytes)));
+                return Some(Persist::Append(bytes));
             }
             if self.rewrite.is_none() && self.size > SMALL.max(self.base * 2) {
                 self.rewrite = Some(Rewrite::default());
             }
         }
-        self.rewrite_on().map(StoreEvent::Persist)
+        self.rewrite_on()
     }
 
     /// Both go on in turn, and what needs one last step is not kept from it.

@@ -13,7 +13,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
-use super::{Store, StoreError, StoreEvent, StoreInput};
+use super::{Persist, Store, StoreError, StoreEvent, StoreInput};
 use crate::discovery::{Event, Instance, Registration, Registry, SubscriptionId};
 use crate::rpc::Attributes;
 use crate::time::Instant;
@@ -304,12 +304,17 @@ impl Store for Journal {
                     // Answers behind changes that are safe by now.
                     self.safe.extend(self.collected.steps.drain(..));
                     if self.safe.is_empty() {
-                        return self.warning().or_else(|| self.work());
+                        return self.warnings.pop_front().map(StoreEvent::Warn);
                     }
                 }
-                None => return self.warning().or_else(|| self.work()),
+                None => return self.warnings.pop_front().map(StoreEvent::Warn),
             }
         }
+    }
+
+    fn poll_persist(&mut self) -> Option<Persist> {
+        // What is on the disk has to be in the registry before more is done.
+        if self.safe.is_empty() { self.work() } else { None }
     }
 
     fn poll_timeout(&self) -> Option<Instant> {

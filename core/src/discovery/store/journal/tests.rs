@@ -73,13 +73,13 @@ impl Bench {
         while let Some(event) = self.journal.poll() {
             match event {
                 StoreEvent::Done(request, result) => self.done.push((request, result)),
-                StoreEvent::Persist(what) => {
-                    assert_eq!(self.doing.replace(what), None, "one at a time");
-                }
                 StoreEvent::Warn(line) => self.warnings.push(line),
                 StoreEvent::Ready(_) => {}
                 StoreEvent::Ended(..) => panic!("{event:?}"),
             }
+        }
+        if let Some(what) = self.journal.poll_persist() {
+            assert_eq!(self.doing.replace(what), None, "one at a time");
         }
     }
 
