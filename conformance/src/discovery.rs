@@ -17,7 +17,7 @@ use crate::daemon::{Daemon, Folder};
 macro_rules! discovery_tests {
     ($binary:expr) => {
         $crate::suites!(discovery, std::path::Path::new($binary);
-            scenarios survives crashes locked commands registers leads stands_by reconnects stops);
+            help scenarios survives crashes locked commands registers leads stands_by reconnects stops);
     };
 }
 
@@ -60,6 +60,28 @@ fn succeeds(command: &mut Command) -> Output {
 fn scenario(name: &str, codec: &str, daemon: &Daemon) {
     let pid = daemon.pid().as_raw_nonzero().to_string();
     succeeds(python("scenarios.py").args([name, codec, &place(daemon), &pid]));
+}
+
+/// What it says of itself, and of a command line that it does not understand.
+pub fn help(binary: &Path) {
+    let (code, out, _) = text(binary, "", &["--help"]);
+    for word in ["--bind", "--data-dir", "register", "EXTERNAL_IP", "DISCOVERD"] {
+        assert!(code == 0 && out.contains(word), "{word}: {out}");
+    }
+    for (args, code, said) in [
+        (&["-bnid", ":1"][..], 2, "--bind"),
+        (&["-bind", "nonsense"], 1, "--bind \"nonsense\" is no address: use HOST:PORT"),
+        (&["-store", "disk"], 2, "disk"),
+        (&["-ttl", "10ms", "-store", "memory"], 1, "no duration of at least 1s"),
+        (&["-data-dir", "/dev/null"], 1, "the data folder /dev/null cannot be used"),
+    ] {
+        let (found, _, error) = text(binary, "", args);
+        assert!(found == code && error.contains(said), "{args:?}: {found} {error}");
+    }
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let bind = taken.local_addr().expect("it is bound").to_string();
+    let (code, _, error) = text(binary, "", &["-store", "memory", "-bind", &bind]);
+    assert!(code == 1 && error.contains("cannot listen on tcp://127.0.0.1:"), "{error}");
 }
 
 /// The whole life of a service, and each fault of the original, in both codecs.

@@ -297,6 +297,23 @@ mod tests {
     }
 
     #[test]
+    fn clients_of_discovery_are_looked_after() {
+        for (serves, expected) in [(Serves::Docker, false), (Serves::Discovery, true)] {
+            let setup = Setup { serves, ..Setup::default() };
+            let address = "tcp://127.0.0.1:0".parse().unwrap();
+            let listener = listen_with(&address, &setup).unwrap().remove(0);
+            let Address::Tcp { port, .. } = *listener.address() else { panic!("{listener}") };
+            let _client = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+            let stream = listener.accept().unwrap().stream;
+            assert_eq!(sockopt::socket_keepalive(&stream), Ok(expected));
+            if expected {
+                assert_eq!(listener.to_string(), format!("discoverd://127.0.0.1:{port}"));
+                assert_eq!(sockopt::tcp_keepidle(&stream), Ok(IDLE));
+            }
+        }
+    }
+
+    #[test]
     fn a_link_local_address_keeps_its_zone() {
         let socket = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = std::net::SocketAddrV6::new("fe80::1".parse().unwrap(), 80, 0, 2);
