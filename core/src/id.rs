@@ -20,6 +20,10 @@ impl Key {
     pub(crate) const fn generation(self) -> u32 {
         self.generation
     }
+
+    pub(crate) const fn slot(self) -> u32 {
+        self.slot
+    }
 }
 
 macro_rules! id {
@@ -62,12 +66,30 @@ id!(
     "job"
 );
 
+id!(
+    /// A call of a client's of the discovery RPC, minted by the connection's [`Server`](crate::rpc::Server).
+    CallId,
+    "call"
+);
+
+id!(
+    /// A subscription to a service, minted by the [`Registry`](crate::discovery::Registry) that it reads from.
+    SubscriptionId,
+    "subscription"
+);
+
 /// A table whose keys carry generations. Inserting and removing is O(1); memory is that of the
 /// largest number of entries held at once.
 #[derive(Debug)]
 pub(crate) struct Slab<T> {
     slots: Vec<(u32, Option<T>)>,
     free: Vec<u32>,
+}
+
+impl<T> Default for Slab<T> {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl<T> Slab<T> {

@@ -1,17 +1,19 @@
-//! Compose network services from parts that do no I/O: the Docker Engine API, a job engine, and backends that answer
-//! it.
+//! Compose network services from parts that do no I/O: the Docker Engine API, a job engine, backends that answer it, and
+//! service discovery.
 //!
 //! ```text
 //!             bytes                    heads, bodies              jobs
 //!  socket ──────────► http1::Server ──────────► docker::routes ──────────► job::Engine ──► job::Backend
 //!  socket ◄────────── http1::Server ◄────────── docker's replies ◄──────── stdout, status ◄─────┘
+//!  socket ──────────► rpc::Server ────────────► discovery::Agent ────────► discovery::Store
 //!                     └───────────────────── Node: ids, buffers, credit, timers ──────────────────┘
 //! ```
 //!
 //! A [`Node`] is the one machine that a program drives. It has no socket, clock, thread or file to reach, which the
 //! compiler proves: the crate is `no_std`. Time comes in as a value, bytes as slices, randomness as a seed; the same
 //! inputs give the same outputs. Each machine inside it can be used alone: [`http1`] reads and writes HTTP/1.1,
-//! [`docker::routes`] is the Docker API as a table, [`job`] runs jobs.
+//! [`docker::routes`] is the Docker API as a table, [`job`] runs jobs, [`rpc`] and [`discovery`] let services find each
+//! other.
 //!
 //! Most programs want a runtime: `libswarm-std` has one with threads and `libswarm-smol` one on smol, each with the
 //! daemon `swarmd` on top. A program with an event loop of its own drives the node itself:
@@ -82,15 +84,17 @@ extern crate alloc;
 
 pub mod address;
 pub mod backend;
+pub mod discovery;
 pub mod docker;
 pub mod http1;
 mod id;
 pub mod job;
 pub mod node;
+pub mod rpc;
 mod time;
 mod timers;
 pub mod words;
 
-pub use id::{ConnId, JobId};
+pub use id::{CallId, ConnId, JobId};
 pub use node::Node;
 pub use time::Instant;

@@ -13,10 +13,23 @@ pub(crate) struct TimerKey {
     order: u64,
 }
 
+impl TimerKey {
+    /// When the timer runs out.
+    pub(crate) const fn at(self) -> Instant {
+        self.at
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Timers<T> {
     pending: BTreeMap<TimerKey, T>,
     set: u64,
+}
+
+impl<T> Default for Timers<T> {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl<T> Timers<T> {

@@ -17,12 +17,14 @@
 mod client;
 mod reference;
 mod routes;
+mod rpc;
 pub mod script;
 mod server;
 mod simulator;
 
 pub use client::http1_client;
 pub use routes::routes;
+pub use rpc::rpc;
 pub use server::http1_server;
 pub use simulator::{archive, shell, simulator, state_file};
 

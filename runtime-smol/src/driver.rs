@@ -13,8 +13,8 @@ use libswarm::address::Remote;
 use libswarm::node::{Action, Input};
 use libswarm::{ConnId, Instant, Node};
 use libswarm_host::{
-    Certificates, Clock, Listener, Obituary, Server, Stopped, Transport, Wake,
-    concerns_one_connection, connect_now, print_log,
+    Certificates, Clock, JournalWriter, Listener, Obituary, Server, Serves, Stopped, Transport,
+    Wake, concerns_one_connection, connect_now, print_log,
 };
 use log::Level;
 use rustix::event::epoll::EventFlags;
@@ -28,6 +28,8 @@ enum Told {
     Opened(ConnId, io::Result<Transport>),
     /// Why a connection has ended.
     Failed(ConnId, String),
+    /// What came of a write to the journal.
+    Persisted(Result<(), String>),
 }
 
 pub(crate) struct Driver {
@@ -48,6 +50,7 @@ pub(crate) struct Driver {
     pub(crate) runnable: VecDeque<ConnId>,
     pub(crate) room: Room,
     certificates: Certificates,
+    journal: Option<JournalWriter>,
     /// Clients that have connected lately, and until when they may take to agree on TLS; the earliest first.
     handshakes: VecDeque<(Instant, ConnId)>,
     handshake_timeout: Duration,
@@ -94,20 +97,37 @@ impl Driver {
         server.config.splice = true;
         // The agreement is the head of a connection.
         let handshake_timeout = server.config.head_timeout;
-        let driver = Self {
-            node: Node::new(server.config, server.engine),
+        let mut node = Node::new(server.config, server.engine);
+        if let Some(agent) = server.agent {
+            node.set_agent(agent);
+        }
+        let (told, wake) = (channel(), Arc::new(Wake::new()?));
+        let journal = match server.journal {
+            None => None,
+            Some(files) => {
+                let (told, wake) = (told.0.clone(), Arc::clone(&wake));
+                Some(JournalWriter::start(files, move |result| {
+                    // The driver is gone only if nobody wants to know any more.
+                    let _ = told.send(Told::Persisted(result.map_err(str::to_owned)));
+                    wake.call();
+                })?)
+            }
+        };
+        let mut driver = Self {
+            node,
             clock: server.clock,
             epoll: Epoll::new()?,
             listeners: server.listeners,
             accepts_again: None,
             stopped: server.stopped,
             opening: HashSet::new(),
-            told: channel(),
-            wake: Arc::new(Wake::new()?),
+            told,
+            wake,
             sockets: Vec::new(),
             runnable: VecDeque::new(),
             room: Room::new(READ),
             certificates: server.certificates,
+            journal,
             handshakes: VecDeque::new(),
             handshake_timeout,
             out: Vec::new(),
@@ -121,6 +141,7 @@ impl Driver {
             listener.set_nonblocking(true)?;
             driver.epoll.add(listener, token, EventFlags::IN)?;
         }
+        driver.act();
         Ok(driver)
     }
 
@@ -155,6 +176,9 @@ impl Driver {
                 idle = false;
                 self.act();
             }
+            if !idle {
+                self.persist();
+            }
             if idle && looks > 0 {
                 looks -= 1;
                 (0..PAUSE).for_each(|_| hint::spin_loop());
@@ -172,8 +196,18 @@ impl Driver {
             }
             self.now = self.clock.now();
             self.timeouts();
+            self.persist();
         }
         libswarm_host::save(self.node.save()).map_err(io::Error::other)
+    }
+
+    /// Has written to the journal what came in this round.
+    fn persist(&mut self) {
+        if let Some(journal) = &self.journal
+            && let Some(what) = self.node.poll_persist()
+        {
+            journal.write(what);
+        }
     }
 
     /// How long until something is due without an event.
@@ -218,6 +252,10 @@ impl Driver {
                     match told {
                         Told::Opened(id, opened) => self.connected(id, opened),
                         Told::Failed(id, reason) => self.handle(Input::Failed(id, &reason)),
+                        Told::Persisted(Ok(())) => self.handle(Input::Persisted),
+                        Told::Persisted(Err(reason)) => {
+                            self.handle(Input::PersistFailed(&reason));
+                        }
                     }
                 }
             }
@@ -431,7 +469,10 @@ impl Driver {
         for _ in 0..ACCEPTS {
             let Some(listener) = self.listeners.get(listener) else { return };
             match listener.accept() {
-                Ok(transport) => self.add(transport),
+                Ok(transport) => {
+                    let serves = listener.serves();
+                    self.add(serves, transport);
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if concerns_one_connection(&error) => {}
                 Err(error) => {
@@ -492,8 +533,12 @@ impl Driver {
         Ok(())
     }
 
-    fn add(&mut self, transport: Transport) {
-        let id = match self.node.accept(self.now) {
+    fn add(&mut self, serves: Serves, transport: Transport) {
+        let accepted = match serves {
+            Serves::Docker => self.node.accept(self.now),
+            Serves::Discovery => self.node.accept_discovery(self.now),
+        };
+        let id = match accepted {
             Ok(id) => id,
             Err(refusal) => return log::warn!("refuses {}: {refusal}", transport.stream.peer()),
         };

@@ -63,6 +63,11 @@ pub fn serve(server: Server) -> io::Result<()> {
     smol::block_on(Driver::new(server, Waits::Thread)?.run())
 }
 
+/// The whole of `discoverd`: its command line, and this runtime.
+pub fn discoverd() -> ExitCode {
+    libswarm_host::discoverd("smol", serve)
+}
+
 /// The whole of `swarmd`: its command line, with the backends of `registry`, and this runtime.
 pub fn main(registry: Registry) -> ExitCode {
     libswarm_host::daemon("smol", registry, serve)

@@ -44,7 +44,8 @@ fn build(words: &[&str]) -> PathBuf {
 
 /// The README's ports that are taken, each with a free one: who reads it may have its daemons running.
 fn ports() -> Vec<(u16, u16)> {
-    let taken = (4242..4250).filter(|port| TcpStream::connect(("localhost", *port)).is_ok());
+    let taken =
+        (4242..4250).chain([1111]).filter(|port| TcpStream::connect(("localhost", *port)).is_ok());
     let free: Vec<_> = taken
         .map(|port| (port, TcpListener::bind("127.0.0.1:0").expect("there are free ports")))
         .collect();
@@ -94,7 +95,9 @@ fn every_command_works() {
                 }
                 let frontends = args
                     .iter()
-                    .filter(|arg| arg.starts_with("tcp://") || arg.starts_with("unix://"))
+                    .filter(|arg| {
+                        ["tcp://", "unix://", "discoverd://"].iter().any(|it| arg.starts_with(it))
+                    })
                     .count();
                 running.push(if *name == "poll_loop" {
                     poll_loop(&program, args)

@@ -31,7 +31,7 @@ pub(crate) fn accept(shared: &Arc<Shared>, listener: &Listener, closed: &Stopped
             continue;
         }
         match listener.accept() {
-            Ok(transport) => connection::open(shared, transport),
+            Ok(transport) => connection::open(shared, listener.serves(), transport),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) if concerns_one_connection(&error) => {}
             Err(error) => {

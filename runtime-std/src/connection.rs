@@ -11,7 +11,7 @@ use std::time::Duration;
 use libswarm::ConnId;
 use libswarm::address::Remote;
 use libswarm::node::{CloseReason, Input};
-use libswarm_host::{Obituary, Session, Stream, Transport};
+use libswarm_host::{Obituary, Serves, Session, Stream, Transport};
 use rustix::event::{PollFd, PollFlags};
 use rustix::net::SendFlags;
 
@@ -56,9 +56,9 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Takes a connection that was accepted, and starts its thread.
-pub(crate) fn open(shared: &Arc<Shared>, transport: Transport) {
+pub(crate) fn open(shared: &Arc<Shared>, serves: Serves, transport: Transport) {
     let made = |id| Connection::new(id, transport);
-    let connection = match shared.accept(made) {
+    let connection = match shared.accept(serves, made) {
         Ok(connection) => connection,
         Err(refusal) => return log::warn!("refuses a connection: {refusal}"),
     };

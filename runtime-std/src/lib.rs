@@ -51,8 +51,12 @@ pub use libswarm_host as host;
 /// The operating system refuses a thread for a frontend, or waiting fails; a file that a backend wants kept cannot be written;
 /// or a backend has panicked, after which nothing can be said of the node's state. What goes wrong with single connections ends these.
 pub fn run(server: Server) -> io::Result<()> {
-    let Server { listeners, config, engine, clock, certificates, stopped, .. } = server;
+    let Server { listeners, config, engine, clock, certificates, stopped, agent, journal, .. } =
+        server;
     let shared = Arc::new(Shared::new(config, engine, clock, certificates)?);
+    if let Some(agent) = agent {
+        shared.set_agent(agent, journal)?;
+    }
     let (closing, closed) = libswarm_host::stopper()?;
     let closed = Arc::new(closed);
     let mut acceptors = Vec::new();
@@ -70,6 +74,11 @@ pub fn run(server: Server) -> io::Result<()> {
     }
     result?;
     libswarm_host::save(shared.save()).map_err(io::Error::other)
+}
+
+/// The whole of `discoverd-std`: its command line, and this runtime.
+pub fn discoverd() -> ExitCode {
+    libswarm_host::discoverd("threads", run)
 }
 
 /// The whole of `swarmd-std`: its command line, with the backends of `registry`, and this runtime.

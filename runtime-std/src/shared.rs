@@ -4,14 +4,17 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use libswarm::discovery::Agent;
 use libswarm::job::Engine;
 use libswarm::node::{Action, Config, Input, Refusal};
 use libswarm::{ConnId, Instant, Node};
-use libswarm_host::{Certificates, Clock, Stopped, Stopper, Wake, print_log};
+use libswarm_host::{
+    Certificates, Clock, JournalFiles, JournalWriter, Serves, Stopped, Stopper, Wake, print_log,
+};
 use rustix::event::{PollFd, PollFlags, Timespec};
 
 use crate::connection::{self, Connection};
@@ -27,6 +30,8 @@ pub(crate) struct Shared {
     /// Connections that are being opened, so that one which the node gives up in the meantime is not kept.
     opening: Mutex<HashSet<ConnId>>,
     spares: Mutex<Vec<Scratch>>,
+    /// Waits for the disk in place of the other threads.
+    journal: OnceLock<JournalWriter>,
     /// Calls the thread that tends the timers.
     wake: Wake,
     /// When that thread wakes by itself, in nanoseconds since the clock's start.
@@ -69,6 +74,7 @@ impl Shared {
             connections: Mutex::new(HashMap::new()),
             opening: Mutex::new(HashSet::new()),
             spares: Mutex::new(Vec::new()),
+            journal: OnceLock::new(),
             wake: Wake::new()?,
             wakes_at: AtomicU64::new(NEVER),
         })
@@ -79,13 +85,42 @@ impl Shared {
         self.node().save()
     }
 
+    /// Has `agent` answer clients of discovery.
+    pub(crate) fn set_agent(
+        self: &Arc<Self>,
+        agent: Agent,
+        files: Option<JournalFiles>,
+    ) -> io::Result<()> {
+        if let Some(files) = files {
+            let shared = Arc::downgrade(self);
+            let writer = JournalWriter::start(files, move |result| {
+                if let Some(shared) = shared.upgrade() {
+                    shared.tell(match result {
+                        Ok(()) => Input::Persisted,
+                        Err(reason) => Input::PersistFailed(reason),
+                    });
+                }
+            })?;
+            // Nothing was there before: this is called once.
+            let _ = self.journal.set(writer);
+        }
+        self.node().set_agent(agent);
+        self.act(None, None);
+        Ok(())
+    }
+
     pub(crate) fn accept(
         self: &Arc<Self>,
+        serves: Serves,
         make: impl FnOnce(ConnId) -> Connection,
     ) -> Result<Arc<Connection>, Refusal> {
         let connection = {
             let mut node = self.node();
-            let id = node.accept(self.clock.now())?;
+            let now = self.clock.now();
+            let id = match serves {
+                Serves::Docker => node.accept(now)?,
+                Serves::Discovery => node.accept_discovery(now)?,
+            };
             let connection = Arc::new(make(id));
             // Before the node is unlocked: from then on any thread may be told to do something with it.
             self.table().insert(id, Arc::clone(&connection));
@@ -148,7 +183,7 @@ impl Shared {
                 // A job that always has more to say must not keep a thread that has others to serve.
                 return self.act_elsewhere(core::mem::take(done));
             }
-            let (due, stopped) = {
+            let (due, stopped, persist) = {
                 let mut node = self.node();
                 let now = self.clock.now();
                 for input in input.take().into_iter().chain(done.drain(..)) {
@@ -157,9 +192,12 @@ impl Shared {
                 while let Some(action) = node.poll(out) {
                     actions.push(action);
                 }
-                (node.poll_timeout(), node.is_stopped())
+                (node.poll_timeout(), node.is_stopped(), node.poll_persist())
             };
             self.see_to(due, stopped);
+            if let (Some(what), Some(journal)) = (persist, self.journal.get()) {
+                journal.write(what);
+            }
             let mut at = 0;
             for action in actions.drain(..) {
                 match action {

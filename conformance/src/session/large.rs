@@ -139,7 +139,7 @@ impl Contents {
             // A chunk may be too short to have an anchor.
             let next = all.last().filter(|_| behind).map(|last| {
                 let offset = last.offset + (last.to - last.from);
-                self.from_here(stream, at, last.content, offset)
+                self.at(stream, at, last.content, offset)
             });
             let goes_on = next.filter(|next| next.to - next.from >= 4);
             behind = false;
@@ -154,7 +154,7 @@ impl Contents {
         all
     }
 
-    fn from_here(&self, stream: &[u8], at: usize, content: usize, offset: usize) -> Found {
+    fn at(&self, stream: &[u8], at: usize, content: usize, offset: usize) -> Found {
         let rest = stream[at..].iter().zip(&self.all[content][offset..]);
         let same = rest.take_while(|(ours, theirs)| ours == theirs).count();
         Found { content, offset, from: at, to: at + same }
@@ -165,7 +165,7 @@ impl Contents {
         let &(content, offset) = self.anchors.get(stream[at..].first_chunk()?)?;
         let pairs = stream[..at].iter().rev().zip(self.all[content][..offset].iter().rev());
         let before = pairs.take_while(|(ours, theirs)| ours == theirs).count();
-        Some(self.from_here(stream, at - before, content, offset - before))
+        Some(self.at(stream, at - before, content, offset - before))
     }
 }
 

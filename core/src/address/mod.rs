@@ -1,5 +1,6 @@
 //! Where a frontend listens, and where an upstream is.
 
+mod discoverd;
 mod remote;
 
 use alloc::string::{String, ToString};
@@ -7,6 +8,7 @@ use core::fmt;
 use core::net::{Ipv4Addr, Ipv6Addr};
 use core::str::FromStr;
 
+pub use discoverd::{Discoverd, StoreKind, StoreSettings};
 pub use remote::{Remote, Tls};
 
 /// An address as `DOCKER_HOST` and dockerd's `--host` write it. Nothing is looked up here, neither names nor files.
@@ -204,6 +206,7 @@ enum Problem {
     Abstract,
     Zero,
     Ssh,
+    Setting,
 }
 
 impl fmt::Display for AddressError {
@@ -215,6 +218,12 @@ impl fmt::Display for AddressError {
                 return f.write_str(
                     "this is no host for the ssh command (neither it nor the user may begin with -): \
                      use ssh://[USER@]HOST[:PORT]",
+                );
+            }
+            Problem::Setting => {
+                return f.write_str(
+                    "behind the ? stands no setting of a store: use store=journal or store=memory, \
+                     data-dir=PATH, ttl=DURATION, with & between them",
                 );
             }
             Problem::Prefix(prefix) => {

@@ -7,6 +7,7 @@ use crate::address::Remote;
 use crate::http1;
 use crate::id::ConnId;
 use crate::job::Log;
+use crate::rpc;
 
 /// What has happened outside.
 #[derive(Clone, Copy, Debug)]
@@ -40,11 +41,33 @@ pub enum Input<'a> {
     Connected(ConnId),
     /// A connection that [`Action::Connect`] asked for cannot be had, for this reason. Nothing more is to be reported of it.
     ConnectFailed(ConnId, &'a str),
+    /// What [`Node::poll_persist`](crate::Node::poll_persist) gave is done, and safe.
+    Persisted,
+    /// What [`Node::poll_persist`](crate::Node::poll_persist) gave failed, for this reason. How much of it was done is not known.
+    PersistFailed(&'a str),
     /// [`Node::poll_timeout`](crate::Node::poll_timeout) is reached. Harmless at any other time.
     Timeout,
     /// Stop: accept nothing more, end what has no end, let the rest finish within
     /// [`Config::shutdown_timeout`](crate::node::Config::shutdown_timeout).
     Stop,
+}
+
+impl Input<'_> {
+    /// The connection that it is about.
+    pub(super) const fn conn(&self) -> Option<ConnId> {
+        match self {
+            Self::Received(id, _)
+            | Self::PeerShutdown(id)
+            | Self::Done(id)
+            | Self::Broken(id)
+            | Self::WriteFailed(id)
+            | Self::Spliced { from: id, .. }
+            | Self::Failed(id, _)
+            | Self::Connected(id)
+            | Self::ConnectFailed(id, _) => Some(*id),
+            Self::Persisted | Self::PersistFailed(_) | Self::Timeout | Self::Stop => None,
+        }
+    }
 }
 
 /// What a runtime is to do next, in this order.
@@ -109,6 +132,8 @@ pub enum CloseReason {
     Broken,
     /// A request was refused, and has been answered so.
     Refused(http1::Error),
+    /// What a client of discovery sent cannot be read on.
+    Unreadable(rpc::Error),
     /// The peer did not close within the time allowed for that after all was written.
     LingerTimeout,
     /// A job failed after it had begun to answer. The client has to see a broken connection, not a well-formed end.
@@ -136,6 +161,7 @@ impl fmt::Display for CloseReason {
             Self::PeerClosed => f.write_str("closed by the peer"),
             Self::Broken => f.write_str("broken"),
             Self::Refused(error) => write!(f, "refused: {error}"),
+            Self::Unreadable(error) => write!(f, "unreadable: {error}"),
             Self::LingerTimeout => f.write_str("the peer did not close in time"),
             Self::JobFailed => f.write_str("its job failed in the middle of the answer"),
             Self::UpstreamBroken => f.write_str("the server broke off its answer"),
@@ -154,6 +180,8 @@ pub enum Refusal {
     Stopping,
     /// The engine plays dead ([`Cx::go_down`](crate::job::Cx::go_down)).
     Down,
+    /// Nobody is there to answer clients of discovery.
+    NoAgent,
 }
 
 impl fmt::Display for Refusal {
@@ -162,6 +190,7 @@ impl fmt::Display for Refusal {
             Self::TooManyConnections => "too many connections are open",
             Self::Stopping => "the daemon stops",
             Self::Down => "the engine plays dead",
+            Self::NoAgent => "there is no discovery here",
         })
     }
 }

@@ -2,14 +2,16 @@
 
 use core::time::Duration;
 
-use crate::http1::Limits;
+use crate::{http1, rpc};
 
 /// How a [`Node`](crate::Node) behaves; the defaults suit a Docker endpoint.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Config {
     /// What a request may be at most.
-    pub limits: Limits,
+    pub limits: http1::Limits,
+    /// What a connection of a client of discovery may hold.
+    pub rpc: rpc::Limits,
     /// How many connections may be open at once; further ones are refused. Default 16,384.
     pub max_connections: usize,
     /// From the first byte of a head to its end; then the client gets a 408. Default 60 s. A connection that is idle
@@ -27,7 +29,8 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            limits: Limits::default(),
+            limits: http1::Limits::default(),
+            rpc: rpc::Limits::default(),
             max_connections: 16_384,
             head_timeout: Duration::from_secs(60),
             shutdown_timeout: Duration::from_secs(10),

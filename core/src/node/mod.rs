@@ -6,8 +6,10 @@
 //! `None`, and does that.
 
 mod action;
+mod caller;
 mod config;
 mod conn;
+mod discovery;
 mod link;
 mod output;
 mod relay;
@@ -22,11 +24,13 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 pub use action::{Action, CloseReason, Input, Refusal};
+use caller::Caller;
 pub use config::Config;
 use conn::Conn;
 use link::Link;
 use relay::Pool;
 
+use crate::discovery::{Agent, StoreInput};
 use crate::docker::Replies;
 use crate::http1::Server;
 use crate::id::{ConnId, Key, Slab};
@@ -87,6 +91,10 @@ pub struct Node {
     joins: Vec<(ConnId, bool)>,
     released: Vec<Release>,
     ready: VecDeque<ConnId>,
+    /// What answers clients of discovery.
+    agent: Option<Agent>,
+    /// Those of them that may have more to be read.
+    calling: VecDeque<ConnId>,
     timers: Timers<(ConnId, Deadline)>,
     now: Instant,
     stopping: Option<Instant>,
@@ -96,12 +104,25 @@ pub struct Node {
 /// Who a connection belongs to.
 #[expect(clippy::large_enum_variant, reason = "nearly all are clients")]
 enum Slot {
-    /// It is a client's.
+    /// It is a client's of the Docker API.
     Client(Conn),
+    /// It is a client's of discovery.
+    Caller(Box<Caller>),
     /// It leads to a server, and serves the client of this connection.
     Serving(ConnId),
     /// It leads to a server, and waits for the next request.
     Idle(Box<Link>),
+}
+
+impl Slot {
+    /// Whether the node has a client's connection in its queue.
+    const fn queued(&mut self) -> Option<&mut bool> {
+        match self {
+            Self::Client(conn) => Some(&mut conn.queued),
+            Self::Caller(caller) => Some(&mut caller.queued),
+            Self::Serving(_) | Self::Idle(_) => None,
+        }
+    }
 }
 
 /// What becomes of a connection to a server that a client's connection lets go of.
@@ -163,6 +184,8 @@ impl Node {
             engine,
             conns: Slab::new(),
             ready: VecDeque::new(),
+            agent: None,
+            calling: VecDeque::new(),
             timers: Timers::new(),
             now: Instant::ZERO,
             stopping: None,
@@ -176,6 +199,20 @@ impl Node {
     ///
     /// The runtime is to close it at once.
     pub fn accept(&mut self, now: Instant) -> Result<ConnId, Refusal> {
+        self.admit(now)?;
+        let limits = self.config.limits.clone();
+        Ok(self.insert(|id| Slot::Client(Conn::new(id, Server::new(limits)))))
+    }
+
+    fn insert(&mut self, make: impl FnOnce(ConnId) -> Slot) -> ConnId {
+        let id = ConnId(self.conns.insert_with(|key| make(ConnId(key))));
+        self.clients += 1;
+        self.enqueue(id);
+        id
+    }
+
+    /// Whether one more client may come.
+    fn admit(&mut self, now: Instant) -> Result<(), Refusal> {
         self.now = self.now.max(now);
         if self.stopping.is_some() {
             return Err(Refusal::Stopping);
@@ -190,18 +227,18 @@ impl Node {
             }
             return Err(Refusal::TooManyConnections);
         }
-        let limits = self.config.limits.clone();
-        let id =
-            self.conns.insert_with(|key| Slot::Client(Conn::new(ConnId(key), Server::new(limits))));
-        self.clients += 1;
-        let id = ConnId(id);
-        self.enqueue(id);
-        Ok(id)
+        Ok(())
     }
 
     /// Says what has happened. Inputs about a connection that is gone do nothing.
     pub fn handle(&mut self, now: Instant, input: Input<'_>) {
         self.now = self.now.max(now);
+        if let Some(id) = input.conn()
+            && let Some(Slot::Caller(_)) = self.conns.get(id.0)
+        {
+            self.handle_caller(id, input);
+            return self.pump();
+        }
         match input {
             Input::Received(id, bytes) => self.route(
                 id,
@@ -228,6 +265,8 @@ impl Node {
             Input::ConnectFailed(id, reason) => {
                 self.route(id, |_, _| {}, |conn, env| conn.upstream_failed(env, reason));
             }
+            Input::Persisted => self.tell_agent(StoreInput::Persisted),
+            Input::PersistFailed(reason) => self.tell_agent(StoreInput::PersistFailed(reason)),
             Input::Timeout => self.timeout(),
             Input::Stop => self.stop(),
         }
@@ -247,24 +286,24 @@ impl Node {
             return Some(action);
         }
         while let Some(id) = self.ready.front().copied() {
-            if let Some(Slot::Client(conn)) = self.conns.get_mut(id.0) {
-                if let Some(action) = conn.next_action(self.config.splice, out) {
-                    if let Action::Close { .. } = action {
-                        self.clients -= 1;
-                        self.full = false;
-                        if let Some(timer) = conn.take_timer() {
-                            self.timers.cancel(timer);
-                        }
-                        self.conns.remove(id.0);
-                        self.ready.pop_front();
-                    } else if let Action::Write { .. } = action {
-                        // Each in turn: one whose job always has more to say must not keep the others waiting.
-                        self.ready.pop_front();
-                        self.ready.push_back(id);
-                    }
-                    return Some(action);
+            let action = match self.conns.get_mut(id.0) {
+                Some(Slot::Client(conn)) => conn.next_action(self.config.splice, out),
+                Some(Slot::Caller(caller)) => caller.next_action(out),
+                _ => None,
+            };
+            if let Some(action) = action {
+                if let Action::Close { .. } = action {
+                    self.forget(id);
+                    self.ready.pop_front();
+                } else if let Action::Write { .. } = action {
+                    // Each in turn: one whose job always has more to say must not keep the others waiting.
+                    self.ready.pop_front();
+                    self.ready.push_back(id);
                 }
-                conn.queued = false;
+                return Some(action);
+            }
+            if let Some(queued) = self.conns.get_mut(id.0).and_then(Slot::queued) {
+                *queued = false;
             }
             self.ready.pop_front();
         }
@@ -274,7 +313,8 @@ impl Node {
     /// When [`Input::Timeout`] is next due; `None` if nothing waits for time to pass.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let ours = [self.timers.next(), self.engine.poll_timeout(), self.stopping];
+        let agent = self.agent.as_ref().and_then(Agent::poll_timeout);
+        let ours = [self.timers.next(), self.engine.poll_timeout(), agent, self.stopping];
         ours.into_iter().flatten().min()
     }
 
@@ -319,7 +359,21 @@ impl Node {
             Some(Slot::Serving(client)) => self.with(*client, of_server),
             // It was to wait for the next request. Whatever it says, it can't be an answer.
             Some(Slot::Idle(_)) => self.close_idle(id),
-            None => {}
+            Some(Slot::Caller(_)) | None => {}
+        }
+    }
+
+    /// A client's connection is closed.
+    fn forget(&mut self, id: ConnId) {
+        let timer = match self.conns.remove(id.0) {
+            Some(Slot::Client(mut conn)) => conn.take_timer(),
+            Some(Slot::Caller(mut caller)) => caller.take_timer(),
+            _ => return,
+        };
+        self.clients -= 1;
+        self.full = false;
+        if let Some(timer) = timer {
+            self.timers.cancel(timer);
         }
     }
 
@@ -349,17 +403,13 @@ impl Node {
             released: &mut self.released,
         };
         act(conn, &mut env);
-        if !conn.queued {
-            conn.queued = true;
-            self.ready.push_back(id);
-        }
+        self.enqueue(id);
     }
 
     fn enqueue(&mut self, id: ConnId) {
-        if let Some(Slot::Client(conn)) = self.conns.get_mut(id.0)
-            && !conn.queued
+        if let Some(queued) = self.conns.get_mut(id.0).and_then(Slot::queued)
+            && !core::mem::replace(queued, true)
         {
-            conn.queued = true;
             self.ready.push_back(id);
         }
     }
@@ -379,7 +429,7 @@ impl Node {
                 continue;
             }
             if self.released.is_empty() && self.joins.is_empty() {
-                return;
+                return self.pump_callers();
             }
             while let Some(release) = self.released.pop() {
                 self.release(release);
@@ -454,13 +504,18 @@ impl Node {
 
     fn timeout(&mut self) {
         while let Some((_, (id, deadline))) = self.timers.expired(self.now) {
+            if let Some(Slot::Caller(_)) = self.conns.get(id.0) {
+                self.with_caller(id, |caller, env| caller.timed_out(env, deadline));
+            }
             self.with(id, |conn, env| conn.timed_out(env, deadline));
         }
         if self.engine.poll_timeout().is_some_and(|at| at <= self.now) {
             self.engine.handle_timeout(self.now);
         }
+        self.tell_agent(StoreInput::Timeout);
         if self.stopping.is_some_and(|at| at <= self.now) {
             self.each(Conn::abort);
+            self.each_caller(Caller::abort);
             self.stopping = Some(Instant::MAX);
         }
     }
@@ -469,6 +524,7 @@ impl Node {
         if self.stopping.is_none() {
             self.stopping = Some(self.now + self.config.shutdown_timeout);
             self.each(Conn::stop);
+            self.each_caller(Caller::stop);
         }
     }
 

@@ -29,6 +29,10 @@ const KEEP: usize = 4 * 1024;
 pub(super) const SMALL: usize = 16 * 1024;
 
 impl Pending {
+    pub(super) const fn new() -> Self {
+        Self { bytes: Vec::new(), tail: None }
+    }
+
     pub(super) const fn is_empty(&self) -> bool {
         self.bytes.is_empty() && self.tail.is_none()
     }

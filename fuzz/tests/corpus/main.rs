@@ -149,6 +149,44 @@ const ROUTES: &[&[u8]] = &[
     b"}",
 ];
 
+const RPC: &[&[u8]] = &[
+    b"\x00",
+    b"\x01",
+    b"\x7f",
+    b"\xff\x81",
+    b"\xff\x82",
+    b"\xfe\x01\x00",
+    b"\xf8\xff\xff\xff\xff\xff\xff\xff\xff",
+    b"\x0a\xff\x83\x03\x01\x02\xff\x84\x00\x00\x00",
+    b"\x10\xff\x82\x01\x0bCloseStream\x00",
+    b"keep",
+    b"{",
+    b"}",
+    b"[",
+    b"]",
+    b"\"",
+    b"\\",
+    b"\\u",
+    b"\\ud83d",
+    b":",
+    b",",
+    b"null",
+    b"\"id\":",
+    b"\"params\":[{}]",
+    b"\"method\":\"Agent.Subscribe\"",
+    b"{\"method\":\"CloseStream\",\"params\":[{}],\"id\":2}",
+    b"\"Name\":",
+    b"\"Attrs\":{}",
+    b"\n--\n",
+    b"1",
+    b"9",
+];
+
+#[test]
+fn rpc() {
+    test("rpc", RPC, libswarm_fuzz::rpc);
+}
+
 #[test]
 fn http1_server() {
     test("http1_server", HTTP, libswarm_fuzz::http1_server);

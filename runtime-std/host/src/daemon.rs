@@ -5,15 +5,16 @@ use std::fmt::Write as _;
 use std::io;
 use std::process::ExitCode;
 
-use libswarm::address::Address;
+use libswarm::address::{Address, Discoverd};
 use libswarm::backend::Registry;
 use libswarm::docker::routes::{self, Route};
 use libswarm::node::Config;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::cli::{DEFAULT_ADDRESS, DEFAULT_TLS_ADDRESS, Options, TLS_PORT};
+use crate::discovery::{Discovery, say_where};
 use crate::group;
-use crate::listen::Listener;
+use crate::listen::{Listener, Serves};
 use crate::logging::{self, print, say, say_error};
 use crate::server::{Server, ServerBuilder};
 use crate::signals::{self, Files};
@@ -87,11 +88,28 @@ fn start(options: &Options, registry: Registry) -> Result<Server, String> {
     for line in options.backends() {
         builder = builder.backend(line);
     }
+    let mut discovery = None;
     for address in addresses(&options.addresses, options.tls.is_some())? {
         builder = match address {
             Frontend::Address(address) => builder.listen(address),
             Frontend::Inherited(name) => builder.listen_inherited(name),
+            Frontend::Discovery(frontend) => {
+                match &discovery {
+                    Some(before) if *before != frontend.settings => {
+                        return Err(format!(
+                            "{frontend} has other settings than the discoverd:// address before it: there is one \
+                             store, so say the same"
+                        ));
+                    }
+                    _ => discovery = Some(frontend.settings),
+                }
+                builder.listen_discovery(frontend.address)
+            }
         };
+    }
+    if let Some(settings) = discovery {
+        let external_address = env::var("EXTERNAL_IP").ok();
+        builder = builder.discovery(Discovery { settings, external_address });
     }
     if let Some(group) = &options.group {
         builder = builder.group(group::number(group)?);
@@ -110,13 +128,12 @@ fn start(options: &Options, registry: Registry) -> Result<Server, String> {
         log::warn!("--show-secrets is of no use without --backend debug");
     }
     for listener in &server.listeners {
-        if listener.is_open_to_others() && !listener.verifies() {
+        let is_docker = listener.serves() == Serves::Docker;
+        if is_docker && listener.is_open_to_others() && !listener.verifies() {
             log::warn!("{}", exposed(listener.address(), listener.is_encrypted()));
         }
     }
-    for listener in &server.listeners {
-        say(format_args!("listening on {}", listener.address()));
-    }
+    say_where(&server);
     if options.addresses.is_empty() {
         say(match &options.tls {
             None => format!("to use it: export DOCKER_HOST={DEFAULT_ADDRESS}"),
@@ -135,6 +152,7 @@ enum Frontend {
     Address(Address),
     /// `fd://` and a name.
     Inherited(String),
+    Discovery(Discoverd),
 }
 
 fn addresses(given: &[String], tls: bool) -> Result<Vec<Frontend>, String> {
@@ -144,6 +162,7 @@ fn addresses(given: &[String], tls: bool) -> Result<Vec<Frontend>, String> {
         // dockerd knows both spellings.
         Some("*") => Ok(Frontend::Inherited(String::new())),
         Some(name) => Ok(Frontend::Inherited(name.to_owned())),
+        None if text.starts_with("discoverd://") => text.parse().map(Frontend::Discovery),
         None if tls => Address::with_default_port(text, TLS_PORT).map(Frontend::Address),
         None => text.parse().map(Frontend::Address),
     };
@@ -166,7 +185,7 @@ fn exposed(address: &Address, encrypted: bool) -> String {
 }
 
 /// Each connection takes a file descriptor, and the soft limit is low for the sake of programs that use select(2).
-fn raise_file_limit() {
+pub(crate) fn raise_file_limit() {
     let limit = getrlimit(Resource::Nofile);
     if limit.current == limit.maximum {
         return;
@@ -208,17 +227,29 @@ mod tests {
 
     #[test]
     fn tls_has_a_port_of_its_own() {
-        let given = ["tcp://[::1]", "tcp://h:1", "fd://", "fd://*", "fd://name"].map(String::from);
+        let given = [
+            "tcp://[::1]",
+            "tcp://h:1",
+            "discoverd://h:1?store=memory",
+            "fd://",
+            "fd://*",
+            "fd://name",
+        ]
+        .map(String::from);
         let all: Vec<String> = addresses(&given, true)
             .unwrap()
             .into_iter()
             .map(|frontend| match frontend {
                 Frontend::Address(address) => address.to_string(),
                 Frontend::Inherited(name) => format!("inherited {name:?}"),
+                Frontend::Discovery(frontend) => frontend.to_string(),
             })
             .collect();
         let inherited = ["inherited \"\"", "inherited \"\"", "inherited \"name\""];
-        assert_eq!(all, [&["tcp://[::1]:2376", "tcp://h:1"][..], &inherited].concat());
+        assert_eq!(
+            all,
+            [&["tcp://[::1]:2376", "tcp://h:1", "discoverd://h:1"][..], &inherited].concat()
+        );
         assert!(addresses(&given, false).unwrap_err().contains("it has no port"));
     }
 

@@ -6,12 +6,14 @@ use std::io;
 
 use libswarm::address::{Address, Remote, Tls};
 use libswarm::backend::{Registry, RegistryError};
+use libswarm::discovery::Agent;
 use libswarm::job::Engine;
 use libswarm::node::Config;
 
 use crate::clock::Clock;
+use crate::discovery::{Discovery, JournalFiles};
 use crate::files::{self, FileError};
-use crate::listen::{InheritError, Inherited, ListenError, Listener, Setup, listen_with};
+use crate::listen::{InheritError, Inherited, ListenError, Listener, Serves, Setup, listen_with};
 use crate::stop::Stopped;
 use crate::tls::{Certificates, TlsError};
 
@@ -27,6 +29,11 @@ pub struct Server {
     pub clock: Clock,
     /// For what randomness the node itself needs, from the operating system; the engine has its own.
     pub seed: u64,
+    /// What answers clients of discovery, where there is a frontend for them: for
+    /// [`Node::set_agent`](libswarm::Node::set_agent).
+    pub agent: Option<Agent>,
+    /// The files of the agent's store, if it has any: for a [`JournalWriter`](crate::JournalWriter).
+    pub journal: Option<JournalFiles>,
     /// The TLS of frontends and to upstreams.
     pub certificates: Certificates,
     /// Says when to stop.
@@ -60,6 +67,8 @@ pub struct ServerBuilder {
     tls: Option<Tls>,
     group: Option<u32>,
     inherited: Vec<String>,
+    discovery_addresses: Vec<Address>,
+    discovery: Discovery,
 }
 
 impl ServerBuilder {
@@ -73,6 +82,8 @@ impl ServerBuilder {
             tls: None,
             group: None,
             inherited: Vec::new(),
+            discovery_addresses: Vec::new(),
+            discovery: Discovery::default(),
         }
     }
 
@@ -86,6 +97,18 @@ impl ServerBuilder {
     /// (`LISTEN_FDNAMES`) or number, or all of them if it is empty.
     pub fn listen_inherited(mut self, name: impl Into<String>) -> Self {
         self.inherited.push(name.into());
+        self
+    }
+
+    /// Adds a frontend for clients of discovery. All of them have one store.
+    pub fn listen_discovery(mut self, address: Address) -> Self {
+        self.discovery_addresses.push(address);
+        self
+    }
+
+    /// Says what the store of discovery is to be, and more of it. Without a frontend for its clients it has no effect.
+    pub fn discovery(mut self, discovery: Discovery) -> Self {
+        self.discovery = discovery;
         self
     }
 
@@ -138,7 +161,17 @@ impl ServerBuilder {
             engine.push(name, backend);
         }
         let mut listeners = Vec::new();
-        let setup = Setup { tls: certificates.frontend().cloned(), group: self.group };
+        let (agent, journal) = if self.discovery_addresses.is_empty() {
+            (None, None)
+        } else {
+            let opened = self.discovery.open(clock.now()).map_err(BuildError::Discovery)?;
+            (Some(opened.0), opened.1)
+        };
+        let mut setup = Setup {
+            tls: certificates.frontend().cloned(),
+            group: self.group,
+            serves: Serves::Docker,
+        };
         for address in &self.addresses {
             listeners.append(&mut listen_with(address, &setup).map_err(BuildError::Listen)?);
         }
@@ -149,7 +182,12 @@ impl ServerBuilder {
                 listeners.append(&mut taken);
             }
         }
-        Ok(Server { listeners, config, engine, clock, seed: random()?, certificates, stopped })
+        setup.serves = Serves::Discovery;
+        for address in &self.discovery_addresses {
+            listeners.append(&mut listen_with(address, &setup).map_err(BuildError::Listen)?);
+        }
+        let seed = random()?;
+        Ok(Server { listeners, config, engine, clock, seed, agent, journal, certificates, stopped })
     }
 }
 
@@ -171,6 +209,8 @@ pub enum BuildError {
     Inherit(InheritError),
     /// A certificate, a key or what they are to be used with is wrong.
     Tls(TlsError),
+    /// The store of discovery cannot be opened.
+    Discovery(String),
     /// The operating system has no random numbers.
     Random(io::Error),
 }
@@ -183,6 +223,7 @@ impl fmt::Display for BuildError {
             Self::Listen(error) => write!(f, "{error}"),
             Self::Inherit(error) => write!(f, "{error}"),
             Self::Tls(error) => write!(f, "{error}"),
+            Self::Discovery(error) => f.write_str(error),
             Self::Random(error) => {
                 write!(f, "the operating system has no random numbers: {error}")
             }
@@ -198,6 +239,7 @@ impl Error for BuildError {
             Self::Listen(error) => error.source(),
             Self::Inherit(error) => error.source(),
             Self::Tls(error) => error.source(),
+            Self::Discovery(_) => None,
             Self::Random(error) => Some(error),
         }
     }

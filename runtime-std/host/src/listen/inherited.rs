@@ -71,6 +71,7 @@ impl Inherited {
                 socket: Socket::Unix(unix),
                 file: None,
                 tls: None,
+                serves: setup.serves,
             }));
         }
         let Some(tcp) = self.sockets.take_tcp_listener(index)? else { return Ok(None) };

@@ -5,9 +5,10 @@ use std::net::TcpListener;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use libswarm::address::Address;
-use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
 use crate::stream::{Stream, Transport};
 use crate::tls::Frontend;
@@ -33,7 +34,24 @@ pub struct Listener {
     socket: Socket,
     file: Option<Arc<SocketFile>>,
     tls: Option<Frontend>,
+    serves: Serves,
 }
+
+/// What clients come to a listener for.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Serves {
+    /// The Docker API.
+    #[default]
+    Docker,
+    /// The RPC of discovery.
+    Discovery,
+}
+
+/// A peer that is gone without a word is noticed after three of these in a row.
+const PROBE: Duration = Duration::from_secs(10);
+const PROBES: u32 = 3;
+/// An idle connection is looked after that often.
+const IDLE: Duration = Duration::from_secs(30);
 
 #[derive(Debug)]
 enum Socket {
@@ -62,6 +80,7 @@ pub(crate) struct Setup {
     pub(crate) tls: Option<Frontend>,
     /// The group of unix sockets' files.
     pub(crate) group: Option<u32>,
+    pub(crate) serves: Serves,
 }
 
 /// As [`listen`].
@@ -72,7 +91,10 @@ pub(crate) fn listen_with(address: &Address, setup: &Setup) -> Result<Vec<Listen
                 .into_iter()
                 .map(|(address, socket)| {
                     let mut listener = Listener::tcp(address, socket);
-                    listener.tls.clone_from(&setup.tls);
+                    listener.serves = setup.serves;
+                    if setup.serves == Serves::Docker {
+                        listener.tls.clone_from(&setup.tls);
+                    }
                     listener
                 })
                 .collect()
@@ -83,6 +105,7 @@ pub(crate) fn listen_with(address: &Address, setup: &Setup) -> Result<Vec<Listen
                 socket: Socket::Unix(socket),
                 file: Some(Arc::new(file)),
                 tls: None,
+                serves: setup.serves,
             }]
         }),
     };
@@ -103,7 +126,14 @@ impl Listener {
             socket: Socket::Tcp(socket),
             file: None,
             tls: None,
+            serves: Serves::Docker,
         }
+    }
+
+    /// What its clients want.
+    #[must_use]
+    pub const fn serves(&self) -> Serves {
+        self.serves
     }
 
     /// Accepts one connection, waiting for it unless [`set_nonblocking`](Self::set_nonblocking) says otherwise.
@@ -118,6 +148,10 @@ impl Listener {
                 let (stream, _) = listener.accept()?;
                 // Fails only if the peer has gone already, which the next read tells.
                 let _ = stream.set_nodelay(true);
+                if self.serves == Serves::Discovery {
+                    // Their streams are idle for days, and nobody else would miss a peer.
+                    let _ = keep_alive(&stream);
+                }
                 Stream::Tcp(stream)
             }
             Socket::Unix(listener) => Stream::Unix(listener.accept()?.0),
@@ -172,8 +206,31 @@ impl Listener {
     }
 }
 
+/// Has the system look after a peer.
+pub(crate) fn keep_alive(stream: &std::net::TcpStream) -> rustix::io::Result<()> {
+    sockopt::set_socket_keepalive(stream, true)?;
+    sockopt::set_tcp_keepidle(stream, IDLE)?;
+    sockopt::set_tcp_keepintvl(stream, PROBE)?;
+    sockopt::set_tcp_keepcnt(stream, PROBES)?;
+    // Without this one that has something to read would be waited for much longer than one that has not.
+    #[cfg(target_os = "linux")]
+    sockopt::set_tcp_user_timeout(stream, ((IDLE + PROBE * PROBES).as_millis()) as u32)?;
+    Ok(())
+}
+
 fn open(address: std::net::IpAddr) -> bool {
     !address.to_canonical().is_loopback()
+}
+
+impl std::fmt::Display for Listener {
+    /// Its [address](Listener::address), as a frontend of what it serves.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let address = self.address.to_string();
+        match address.strip_prefix("tcp://") {
+            Some(rest) if self.serves == Serves::Discovery => write!(f, "discoverd://{rest}"),
+            _ => f.write_str(&address),
+        }
+    }
 }
 
 impl Drop for Listener {
@@ -236,6 +293,23 @@ mod tests {
             ("fe80::1", true),
         ] {
             assert_eq!(open(ip.parse().unwrap()), expected, "{ip}");
+        }
+    }
+
+    #[test]
+    fn clients_of_discovery_are_looked_after() {
+        for (serves, expected) in [(Serves::Docker, false), (Serves::Discovery, true)] {
+            let setup = Setup { serves, ..Setup::default() };
+            let address = "tcp://127.0.0.1:0".parse().unwrap();
+            let listener = listen_with(&address, &setup).unwrap().remove(0);
+            let Address::Tcp { port, .. } = *listener.address() else { panic!("{listener}") };
+            let _client = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+            let stream = listener.accept().unwrap().stream;
+            assert_eq!(sockopt::socket_keepalive(&stream), Ok(expected));
+            if expected {
+                assert_eq!(listener.to_string(), format!("discoverd://127.0.0.1:{port}"));
+                assert_eq!(sockopt::tcp_keepidle(&stream), Ok(IDLE));
+            }
         }
     }
 

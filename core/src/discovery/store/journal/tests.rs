@@ -1,0 +1,411 @@
+//! The journal, on a disk that forgets what was not made safe.
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use proptest::prelude::*;
+
+use super::disk::SMALL;
+use super::{Journal, JournalError, MAGIC};
+use crate::discovery::store::{Persist, Store, StoreError, StoreEvent, StoreInput, suite};
+use crate::discovery::{Registration, TTL};
+use crate::rpc::Attributes;
+use crate::time::Instant;
+
+fn seconds(seconds: u64) -> Instant {
+    Instant::new(Duration::from_secs(seconds))
+}
+
+/// A folder with a journal, and perhaps the one that is to take its place.
+#[derive(Clone, Default)]
+struct Disk {
+    file: Vec<u8>,
+    next: Vec<u8>,
+    replaced: u32,
+    appends: u32,
+}
+
+impl Disk {
+    fn persist(&mut self, what: &Persist) {
+        match what {
+            Persist::Append(bytes) => {
+                self.appends += 1;
+                self.file.extend_from_slice(bytes);
+            }
+            Persist::AppendNext { bytes, first } => {
+                if *first {
+                    self.next.clear();
+                }
+                self.next.extend_from_slice(bytes);
+            }
+            Persist::Replace => {
+                self.replaced += 1;
+                self.file = core::mem::take(&mut self.next);
+            }
+        }
+    }
+}
+
+/// A journal, its disk, and what it has answered.
+struct Bench {
+    journal: Journal,
+    disk: Disk,
+    doing: Option<Persist>,
+    done: Vec<(u64, Result<(), StoreError>)>,
+    warnings: Vec<String>,
+    now: Instant,
+}
+
+impl Bench {
+    fn open(disk: Disk, now: Instant) -> Self {
+        let (journal, whole) = Journal::load(now, TTL, &disk.file).unwrap();
+        let mut disk = disk;
+        disk.file.truncate(whole as usize);
+        disk.next.clear();
+        Self { journal, disk, doing: None, done: Vec::new(), warnings: Vec::new(), now }
+    }
+
+    fn poll(&mut self) {
+        while let Some(event) = self.journal.poll() {
+            match event {
+                StoreEvent::Done(request, result) => self.done.push((request, result)),
+                StoreEvent::Warn(line) => self.warnings.push(line),
+                StoreEvent::Ready(_) => {}
+                StoreEvent::Ended(..) => panic!("{event:?}"),
+            }
+        }
+        if let Some(what) = self.journal.poll_persist() {
+            assert_eq!(self.doing.replace(what), None, "one at a time");
+        }
+    }
+
+    /// Does what is to be done with the disk; returns whether there was anything.
+    fn work(&mut self) -> bool {
+        self.poll();
+        let Some(what) = self.doing.take() else { return false };
+        self.disk.persist(&what);
+        self.journal.handle(self.now, StoreInput::Persisted);
+        self.poll();
+        true
+    }
+
+    fn settle(&mut self) {
+        while self.work() {}
+    }
+
+    fn fail(&mut self) {
+        self.poll();
+        self.doing.take().expect("it was at work");
+        self.journal.handle(self.now, StoreInput::PersistFailed("no space left on device"));
+        self.poll();
+    }
+
+    fn register(&mut self, request: u64, address: &str, attributes: Option<Attributes>) {
+        let (service, address) = ("web".into(), address.into());
+        let registration = Registration { service, address, attributes };
+        self.journal.register(self.now, request, registration);
+    }
+
+    fn pass(&mut self, to: Instant) {
+        while let Some(due) = self.journal.poll_timeout().filter(|due| *due <= to) {
+            self.now = self.now.max(due);
+            self.journal.handle(self.now, StoreInput::Timeout);
+            self.settle();
+        }
+        self.now = to;
+    }
+
+    fn all(&self) -> BTreeMap<String, (u64, Option<Attributes>)> {
+        let all = self.journal.registry().instances("web");
+        all.map(|it| (it.address.to_string(), (it.created, it.attributes.clone()))).collect()
+    }
+
+    fn restart(self, now: Instant) -> Self {
+        Self::open(self.disk, now)
+    }
+}
+
+#[test]
+fn passes_the_suite() {
+    let open: &mut dyn FnMut() -> Box<dyn Store> =
+        &mut || Box::new(Journal::load(Instant::ZERO, TTL, &[]).unwrap().0);
+    suite(TTL, open, &mut |_| Ok(()));
+}
+
+#[test]
+fn what_is_acknowledged_is_on_the_disk() {
+    let mut bench = Bench::open(Disk::default(), Instant::ZERO);
+    bench.register(1, "a", None);
+    bench.register(2, "b", Some(Attributes::from([("k".into(), "v".into())])));
+    bench.poll();
+    assert_eq!((bench.done.len(), bench.all().len()), (0, 0));
+    bench.settle();
+    assert_eq!(bench.done, [(1, Ok(())), (2, Ok(()))]);
+    let before = bench.all();
+    assert_eq!(before.len(), 2);
+    let mut bench = bench.restart(Instant::ZERO);
+    assert_eq!(bench.all(), before);
+    // The index goes on.
+    bench.register(3, "c", None);
+    bench.settle();
+    assert_eq!(bench.all()["c"].0, 3);
+}
+
+#[test]
+fn changes_that_come_together_are_written_together() {
+    let mut bench = Bench::open(Disk::default(), Instant::ZERO);
+    bench.register(0, "first", None);
+    bench.poll();
+    for request in 1..100 {
+        bench.register(request, &request.to_string(), None);
+    }
+    bench.settle();
+    assert_eq!((bench.done.len(), bench.disk.appends), (100, 2));
+}
+
+#[test]
+fn heartbeats_are_not_written_and_do_not_wait() {
+    let mut bench = Bench::open(Disk::default(), Instant::ZERO);
+    bench.register(1, "a", None);
+    bench.settle();
+    let length = bench.disk.file.len();
+    bench.register(2, "b", None);
+    bench.poll();
+    bench.register(3, "a", None);
+    bench.register(4, "b", None);
+    bench.poll();
+    // One for a change that is not safe yet has to wait with it.
+    assert_eq!(bench.done[1..], [(3, Ok(()))]);
+    bench.settle();
+    assert_eq!(bench.done[2..], [(2, Ok(())), (4, Ok(()))]);
+    let (longer, appends) = (bench.disk.file.len(), bench.disk.appends);
+    assert!(longer > length);
+    for request in 5..1000 {
+        bench.register(request, "a", None);
+        bench.settle();
+    }
+    assert_eq!((bench.disk.file.len(), bench.disk.appends), (longer, appends));
+}
+
+#[test]
+fn after_a_restart_nobody_expires_before_two_ttls() {
+    let mut bench = Bench::open(Disk::default(), Instant::ZERO);
+    for address in ["a", "b"] {
+        bench.register(1, address, None);
+    }
+    bench.settle();
+    let mut bench = bench.restart(seconds(100));
+    bench.pass(seconds(105));
+    bench.register(1, "a", None);
+    bench.register(2, "new", None);
+    bench.settle();
+    bench.pass(Instant::new(Duration::from_secs(120) - Duration::from_nanos(1)));
+    assert_eq!(bench.all().len(), 3);
+    bench.pass(seconds(120));
+    assert!(bench.all().is_empty());
+    assert!(bench.restart(seconds(200)).all().is_empty());
+}
+
+#[test]
+fn a_torn_end_is_cut_off_and_written_over() {
+    let mut bench = Bench::open(Disk::default(), Instant::ZERO);
+    bench.register(1, "a", None);
+    bench.settle();
+    let whole = bench.disk.file.clone();
+    bench.register(2, "b", None);
+    bench.settle();
+    for length in 0..bench.disk.file.len() {
+        let mut disk = Disk { file: bench.disk.file[..length].to_vec(), ..Disk::default() };
+        let rest = if length < MAGIC.len() { 0 } else { 0xaa };
+        disk.file.extend(core::iter::repeat_n(rest, length % 3));
+        let mut torn = Bench::open(disk, Instant::ZERO);
+        torn.poll();
+        let kept = usize::from(length >= whole.len());
+        assert_eq!(torn.all().len(), kept, "{length}");
+        assert!(torn.disk.file.len() <= length);
+        torn.register(1, "c", None);
+        torn.settle();
+        let mut again = torn.restart(Instant::ZERO);
+        again.poll();
+        assert_eq!((again.all().len(), again.warnings.len()), (kept + 1, 0));
+    }
+    let mut torn = bench.disk.clone();
+    torn.file.truncate(whole.len() + 5);
+    let mut torn = Bench::open(torn, Instant::ZERO);
+    torn.poll();
+    let warning = "the journal ends in 5 bytes that were not written to the end; they are cut off";
+    assert_eq!(torn.warnings, [warning]);
+}
+
+#[test]
+fn what_is_no_journal_is_left_alone() {
+    for file in [&b"#!/bin/sh\n"[..], b"libswarm discovery journal 2\nabc", b"\0\0x"] {
+        assert_eq!(Journal::load(Instant::ZERO, TTL, file).unwrap_err(), JournalError);
+    }
+    for file in [&MAGIC[..5], &[0; 100], b"libswarm\0\0\0"] {
+        assert_eq!(Journal::load(Instant::ZERO, TTL, file).unwrap().1, 0);
+    }
+}
+
+#[test]
+fn the_file_is_written_anew_while_changes_go_on() {
+    let mut bench = Bench::open(Disk::default(), Instant::ZERO);
+    let attributes = |round: u64| Some(Attributes::from([("k".into(), format!("{round:0>400}"))]));
+    for round in 0..2_000 {
+        bench.register(round, &round.to_string(), None);
+    }
+    bench.settle();
+    // Attributes change, instances come and go, in every stage of it.
+    let (mut longest, mut request) = (0, 10_000);
+    for round in 0..20_000_u64 {
+        request += 1;
+        match round % 4 {
+            0 => bench.journal.unregister(bench.now, request, "web", &(round % 2_000).to_string()),
+            1 => bench.register(request, &(round - 1).to_string(), None),
+            _ => bench.register(request, &(round % 2_000).to_string(), attributes(round)),
+        }
+        if round % 7 == 0 {
+            bench.work();
+        }
+        longest = longest.max(bench.disk.file.len());
+        if round % 1_000 == 0 {
+            // A crash at this moment loses nothing that was answered.
+            let (all, pending) = (bench.all(), bench.journal.pending.len());
+            let again = Bench::open(bench.disk.clone(), Instant::ZERO).all();
+            let differ = all.iter().filter(|(key, state)| again.get(*key) != Some(state)).count();
+            assert!(differ <= pending, "{round}: {differ}, {pending}");
+        }
+    }
+    bench.settle();
+    assert!(bench.disk.replaced > 1, "{}", bench.disk.replaced);
+    assert!(longest < 4 * SMALL as usize, "{longest}");
+    let all = bench.all();
+    let index = bench.journal.index;
+    let again = bench.restart(Instant::ZERO);
+    assert_eq!((again.all(), again.journal.index), (all, index));
+}
+
+#[test]
+fn a_disk_that_fails_is_said_and_tried_again() {
+    let mut bench = Bench::open(Disk::default(), Instant::ZERO);
+    bench.register(1, "a", None);
+    bench.settle();
+    bench.done.clear();
+    bench.register(2, "b", None);
+    bench.poll();
+    bench.register(3, "c", None);
+    // Half of it came to the disk.
+    bench.disk.file.extend_from_slice(b"half a record");
+    bench.fail();
+    let error = StoreError::Unavailable(
+        "the journal cannot be written: no space left on device".to_string(),
+    );
+    assert_eq!(bench.done, [(2, Err(error.clone())), (3, Err(error.clone()))]);
+    assert_eq!(bench.warnings.len(), 1);
+    // Heartbeats go on, changes do not, and nobody who is on the disk is said to be gone.
+    bench.done.clear();
+    bench.register(4, "a", None);
+    bench.register(5, "d", None);
+    bench.poll();
+    assert_eq!(bench.done, [(4, Ok(())), (5, Err(error))]);
+    assert_eq!(bench.all().len(), 1);
+    bench.now = seconds(1);
+    bench.journal.handle(bench.now, StoreInput::Timeout);
+    bench.fail();
+    assert_eq!(bench.warnings.len(), 1, "it is said once");
+    bench.now = seconds(2);
+    bench.journal.handle(bench.now, StoreInput::Timeout);
+    bench.settle();
+    assert_eq!(bench.warnings[1..], ["the journal can be written again"]);
+    bench.done.clear();
+    bench.register(6, "b", None);
+    bench.settle();
+    assert_eq!(bench.done, [(6, Ok(()))]);
+    // Created does not come a second time, also if the disk has what was not acknowledged.
+    assert!(bench.all()["b"].0 > 3);
+    let all = bench.all();
+    assert_eq!(bench.restart(seconds(3)).all(), all);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+    /// Whatever is done, and wherever the power is cut: what was acknowledged is there, and nothing that nobody asked for.
+    #[test]
+    fn nothing_acknowledged_is_lost(
+        operations in prop::collection::vec((0_u8..8, 0_u8..5, any::<u8>()), 1..120)
+    ) {
+        let mut bench = Bench::open(Disk::default(), Instant::ZERO);
+        // What each address was acknowledged to be, and what it may be since.
+        let mut known: BTreeMap<String, Vec<Option<u8>>> = BTreeMap::new();
+        let mut asked: BTreeMap<u64, (String, Option<u8>)> = BTreeMap::new();
+        for (request, (operation, which, value)) in operations.into_iter().enumerate() {
+            let (request, address) = (request as u64, which.to_string());
+            match operation {
+                0..4 => {
+                    let attributes = Attributes::from([(String::new(), value.to_string())]);
+                    bench.register(request, &address, Some(attributes));
+                    asked.insert(request, (address.clone(), Some(value)));
+                    known.entry(address).or_insert_with(|| [None].into()).push(Some(value));
+                }
+                4 => {
+                    bench.journal.unregister(bench.now, request, "web", &address);
+                    asked.insert(request, (address.clone(), None));
+                    known.entry(address).or_insert_with(|| [None].into()).push(None);
+                }
+                5 => _ = bench.work(),
+                6 => bench.settle(),
+                _ => {
+                    // The power is cut: of what is being written, some is on the disk.
+                    bench.poll();
+                    if let Some(what) = bench.doing.take() {
+                        match what {
+                            Persist::Append(mut bytes) => {
+                                bytes.truncate(bytes.len() * usize::from(value) / 255);
+                                bench.disk.persist(&Persist::Append(bytes));
+                            }
+                            what if value > 128 => bench.disk.persist(&what),
+                            _ => {}
+                        }
+                    }
+                    let done = core::mem::take(&mut bench.done);
+                    settled(&done, &mut asked, &mut known);
+                    let disk = bench.disk.clone();
+                    bench = Bench::open(disk, bench.now);
+                    let all = bench.all();
+                    for (address, states) in &mut known {
+                        let is = all.get(address).map(|(_, attributes)| {
+                            attributes.as_ref().unwrap()[""].parse::<u8>().unwrap()
+                        });
+                        prop_assert!(states.contains(&is), "{address} is {is:?}, not of {states:?}");
+                        *states = [is].into();
+                    }
+                    prop_assert!(all.keys().all(|address| known.contains_key(address)));
+                    asked.clear();
+                }
+            }
+            bench.poll();
+            let done = core::mem::take(&mut bench.done);
+            settled(&done, &mut asked, &mut known);
+        }
+    }
+}
+
+/// An acknowledged change leaves no state before it possible.
+fn settled(
+    done: &[(u64, Result<(), StoreError>)],
+    asked: &mut BTreeMap<u64, (String, Option<u8>)>,
+    known: &mut BTreeMap<String, Vec<Option<u8>>>,
+) {
+    for (request, _) in done {
+        let Some((address, state)) = asked.remove(request) else { continue };
+        let states = known.get_mut(&address).unwrap();
+        // Requests of an address are answered in order, so this is the first of that kind.
+        if let Some(at) = states.iter().skip(1).position(|it| *it == state) {
+            states.drain(..=at);
+        }
+    }
+}

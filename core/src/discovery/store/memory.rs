@@ -1,0 +1,100 @@
+//! A store that forgets everything with its process.
+
+use alloc::collections::VecDeque;
+use core::time::Duration;
+
+use super::{Store, StoreError, StoreEvent, StoreInput};
+use crate::discovery::{Event, Registration, Registry, SubscriptionId};
+use crate::time::Instant;
+
+/// Keeps registrations in memory.
+#[derive(Debug)]
+pub struct Memory {
+    registry: Registry,
+    ttl: Duration,
+    now: Instant,
+    done: VecDeque<StoreEvent>,
+    /// Leases may have ended.
+    due: bool,
+}
+
+impl Memory {
+    /// An empty one, whose instances stay for that long after their last heartbeat.
+    #[must_use]
+    pub fn new(ttl: Duration) -> Self {
+        let registry = Registry::new();
+        Self { registry, ttl, now: Instant::ZERO, done: VecDeque::new(), due: false }
+    }
+
+    /// What it holds.
+    #[must_use]
+    pub const fn registry(&self) -> &Registry {
+        &self.registry
+    }
+}
+
+impl Store for Memory {
+    fn register(&mut self, now: Instant, request: u64, registration: Registration) {
+        let Registration { service, address, attributes } = registration;
+        let known = self.registry.get(&service, &address);
+        if known.is_none_or(|known| known.attributes != attributes) {
+            let index = self.registry.index() + 1;
+            self.registry.put(&service, &address, attributes, index);
+        }
+        self.registry.keep(&service, &address, now + self.ttl);
+        self.done.push_back(StoreEvent::Done(request, Ok(())));
+    }
+
+    fn unregister(&mut self, _now: Instant, request: u64, service: &str, address: &str) {
+        let index = self.registry.index();
+        let result = if self.registry.remove(service, address, index + 1) {
+            Ok(())
+        } else {
+            Err(StoreError::NotFound { index })
+        };
+        self.done.push_back(StoreEvent::Done(request, result));
+    }
+
+    fn subscribe(&mut self, _now: Instant, service: &str) -> SubscriptionId {
+        self.registry.subscribe(service)
+    }
+
+    fn unsubscribe(&mut self, subscription: SubscriptionId) {
+        self.registry.unsubscribe(subscription);
+    }
+
+    fn next(&mut self, subscription: SubscriptionId) -> Option<Event> {
+        self.registry.next(subscription)
+    }
+
+    fn handle(&mut self, now: Instant, input: StoreInput<'_>) {
+        self.now = now;
+        self.due |= input == StoreInput::Timeout;
+    }
+
+    fn poll(&mut self) -> Option<StoreEvent> {
+        loop {
+            // Subscribers are told of one change before the next one happens.
+            if let Some(id) = self.registry.poll_ready() {
+                return Some(StoreEvent::Ready(id));
+            }
+            if let Some(done) = self.done.pop_front() {
+                return Some(done);
+            }
+            if !self.due {
+                return None;
+            }
+            match self.registry.expired(self.now, self.ttl) {
+                Some(gone) => {
+                    let index = self.registry.index() + 1;
+                    self.registry.remove(&gone.service, &gone.address, index);
+                }
+                None => self.due = false,
+            }
+        }
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        self.registry.poll_timeout()
+    }
+}

@@ -1,0 +1,126 @@
+//! What keeps registrations: the trait, the stores that come with it, and what every store has to pass.
+
+mod journal;
+mod memory;
+mod suite;
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+pub use journal::{Journal, JournalError};
+pub use memory::Memory;
+pub use suite::suite;
+
+use super::{Event, Registration, SubscriptionId};
+use crate::time::Instant;
+
+/// Keeps who is there, until when, and tells of changes: the Rust form of the original's `DiscoveryBackend`.
+///
+/// Requests carry a number, and are answered by a [`StoreEvent::Done`] with that number: at once, or when a disk or another
+/// server has answered. A request that is answered with `Ok` holds, whatever happens to this process from then on, as far as
+/// the store promises that.
+///
+/// A subscription is read with [`next`](Store::next): the instances that are there, the newest first; [`Event::Current`];
+/// then every change, in order. [`StoreEvent::Ready`] says that there is something to read, and says so again only after
+/// `next` has returned `None`. What waits for one that is not read is bounded: the latest state of each instance.
+///
+/// Names and addresses have been checked before they come here. A [`Registry`](super::Registry) does most of the work.
+pub trait Store: Send {
+    /// Registers an instance: new, with other attributes, or the same again, which is its heartbeat.
+    fn register(&mut self, now: Instant, request: u64, registration: Registration);
+
+    /// Ends a registration. One that is not there is a [`StoreError::NotFound`].
+    fn unregister(&mut self, now: Instant, request: u64, service: &str, address: &str);
+
+    /// Begins to tell of a service.
+    fn subscribe(&mut self, now: Instant, service: &str) -> SubscriptionId;
+
+    /// Ends that.
+    fn unsubscribe(&mut self, subscription: SubscriptionId);
+
+    /// What a subscription is told next.
+    fn next(&mut self, subscription: SubscriptionId) -> Option<Event>;
+
+    /// Takes note of something that has happened outside.
+    fn handle(&mut self, now: Instant, input: StoreInput<'_>);
+
+    /// What there is to tell next, or `None` when that is all.
+    fn poll(&mut self) -> Option<StoreEvent>;
+
+    /// What is to be done with the store's file: then report [`StoreInput::Persisted`] or [`StoreInput::PersistFailed`]. There is
+    /// only one such thing at a time. To be asked when [`poll`](Store::poll) has nothing more to tell and all that has come is
+    /// handled, so that what comes together is written together.
+    fn poll_persist(&mut self) -> Option<Persist> {
+        None
+    }
+
+    /// When [`StoreInput::Timeout`] is next due.
+    fn poll_timeout(&self) -> Option<Instant>;
+}
+
+/// What a store is told of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum StoreInput<'a> {
+    /// [`Store::poll_timeout`] is reached. Harmless at any other time.
+    Timeout,
+    /// What [`Store::poll_persist`] gave is done, and safe.
+    Persisted,
+    /// It could not be done, for this reason. How much of it was done is not known.
+    PersistFailed(&'a str),
+}
+
+/// What a store tells.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum StoreEvent {
+    /// That request is answered.
+    Done(u64, Result<(), StoreError>),
+    /// That subscription has something to read.
+    Ready(SubscriptionId),
+    /// That subscription cannot be gone on with.
+    Ended(SubscriptionId, StoreError),
+    /// For the log: something went wrong, or is right again.
+    Warn(String),
+}
+
+/// What is to be done with a store's file.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Persist {
+    /// Write this to its end, and to the disk (`fdatasync`).
+    Append(Vec<u8>),
+    /// Write this to the end of the file that is to take its place, and to the disk. `first`: that file begins with it.
+    AppendNext {
+        /// What to write.
+        bytes: Vec<u8>,
+        /// Whether what that file held before is void.
+        first: bool,
+    },
+    /// Put the other file in its place, at once (`rename`), and make that safe (`fsync` of the folder).
+    Replace,
+}
+
+/// Why a request failed, or a subscription ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// There is no such registration; the store's index.
+    NotFound {
+        /// The index of the last change.
+        index: u64,
+    },
+    /// The store cannot do it now, for this reason. It may do it later.
+    Unavailable(String),
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotFound { index } => write!(f, "not registered at index {index}"),
+            Self::Unavailable(reason) => write!(f, "{reason}"),
+        }
+    }
+}
+
+impl core::error::Error for StoreError {}

@@ -1,0 +1,303 @@
+//! What every store has to pass.
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::{Persist, Store, StoreError, StoreEvent, StoreInput};
+use crate::discovery::{Event, Registration, SubscriptionId};
+use crate::rpc::Attributes;
+use crate::time::Instant;
+
+/// Holds a store to what [`Store`] says. `open` makes an empty one whose instances stay for `ttl`, anew for each check;
+/// `persist` does with a store's file what it asks for.
+///
+/// ```
+/// use std::time::Duration;
+/// use libswarm::discovery::{Memory, store};
+///
+/// let ttl = Duration::from_secs(10);
+/// store::suite(ttl, &mut || Box::new(Memory::new(ttl)), &mut |_| Ok(()));
+/// ```
+///
+/// # Panics
+///
+/// The store fails a check; the message says which.
+pub fn suite(
+    ttl: Duration,
+    open: &mut dyn FnMut() -> Box<dyn Store>,
+    persist: &mut dyn FnMut(Persist) -> Result<(), String>,
+) {
+    let checks: [fn(&mut Bench<'_>); 8] = [
+        registers,
+        changes_attributes,
+        unregisters,
+        shows_the_newest_first,
+        expires_to_the_tick,
+        keeps_services_apart,
+        coalesces,
+        interleaves,
+    ];
+    for check in checks {
+        let store = open();
+        check(&mut Bench { store, persist, ttl, now: Instant::ZERO, next: 0, done: Vec::new() });
+    }
+}
+
+/// A store, and what it has told.
+struct Bench<'a> {
+    store: Box<dyn Store>,
+    persist: &'a mut dyn FnMut(Persist) -> Result<(), String>,
+    ttl: Duration,
+    now: Instant,
+    next: u64,
+    done: Vec<(u64, Result<(), StoreError>)>,
+}
+
+impl Bench<'_> {
+    fn settle(&mut self) {
+        self.listen();
+        while let Some(what) = self.store.poll_persist() {
+            let result = (self.persist)(what);
+            let input = match &result {
+                Ok(()) => StoreInput::Persisted,
+                Err(reason) => StoreInput::PersistFailed(reason),
+            };
+            self.store.handle(self.now, input);
+            self.listen();
+        }
+    }
+
+    fn listen(&mut self) {
+        while let Some(event) = self.store.poll() {
+            match event {
+                StoreEvent::Done(request, result) => self.done.push((request, result)),
+                StoreEvent::Ended(subscription, error) => panic!("{subscription}: {error}"),
+                StoreEvent::Ready(_) | StoreEvent::Warn(_) => {}
+            }
+        }
+    }
+
+    fn pass(&mut self, time: Duration) {
+        let end = self.now + time;
+        while let Some(due) = self.store.poll_timeout().filter(|due| *due <= end) {
+            self.now = self.now.max(due);
+            self.store.handle(self.now, StoreInput::Timeout);
+            self.settle();
+        }
+        self.now = end;
+    }
+
+    fn result(&mut self) -> Result<(), StoreError> {
+        self.settle();
+        let (request, result) = self.done.pop().expect("the request is answered");
+        assert_eq!(request + 1, self.next, "the request that was made is answered");
+        assert!(self.done.is_empty(), "a request is answered once");
+        result
+    }
+
+    fn start(&mut self, service: &str, address: &str, attributes: Option<Attributes>) {
+        let registration =
+            Registration { service: service.into(), address: address.into(), attributes };
+        self.store.register(self.now, self.next, registration);
+        self.next += 1;
+    }
+
+    fn register_with(&mut self, service: &str, address: &str, attributes: Option<Attributes>) {
+        self.start(service, address, attributes);
+        assert_eq!(self.result(), Ok(()), "{service} {address} is registered");
+    }
+
+    fn register(&mut self, service: &str, address: &str) {
+        self.register_with(service, address, None);
+    }
+
+    fn unregister(&mut self, service: &str, address: &str) -> Result<(), StoreError> {
+        self.store.unregister(self.now, self.next, service, address);
+        self.next += 1;
+        self.result()
+    }
+
+    fn subscribe(&mut self, service: &str) -> SubscriptionId {
+        let id = self.store.subscribe(self.now, service);
+        self.settle();
+        id
+    }
+
+    /// All that there is to read, as text; and the indices of those who are online.
+    fn read(&mut self, id: SubscriptionId) -> (String, Vec<u64>) {
+        self.settle();
+        let (mut text, mut created) = (Vec::new(), Vec::new());
+        while let Some(event) = self.store.next(id) {
+            text.push(match &event {
+                Event::Online(it) => {
+                    created.push(it.created);
+                    let attributes = it.attributes.as_ref().map(|all| {
+                        let pairs: Vec<_> = all.iter().map(|(k, v)| format!("{k}={v}")).collect();
+                        format!("({})", pairs.join(","))
+                    });
+                    format!("+{}{}", it.address, attributes.unwrap_or_default())
+                }
+                Event::Offline(it) => format!("-{}", it.address),
+                Event::Current => "=".to_string(),
+            });
+        }
+        (text.join(" "), created)
+    }
+
+    fn text(&mut self, id: SubscriptionId) -> String {
+        self.read(id).0
+    }
+}
+
+fn pair(key: &str, value: &str) -> Attributes {
+    Attributes::from([(key.to_string(), value.to_string())])
+}
+
+fn registers(bench: &mut Bench<'_>) {
+    let id = bench.subscribe("web");
+    assert_eq!(bench.text(id), "=", "a service that nobody knows is empty");
+    bench.register("web", "a");
+    let (text, first) = bench.read(id);
+    assert_eq!(text, "+a");
+    assert!(first[0] > 0, "0 is not an index");
+    bench.register("web", "a");
+    assert_eq!(bench.text(id), "", "a heartbeat is silent");
+    bench.register("web", "b");
+    let (text, second) = bench.read(id);
+    assert_eq!(text, "+b");
+    assert!(second > first, "created grows");
+}
+
+fn changes_attributes(bench: &mut Bench<'_>) {
+    let id = bench.subscribe("web");
+    bench.register("web", "a");
+    let first = bench.read(id).1;
+    for (attributes, text) in [
+        (Some(Attributes::new()), "+a()"),
+        (Some(Attributes::new()), ""),
+        (Some(pair("k", "v")), "+a(k=v)"),
+        (Some(pair("k", "v")), ""),
+        (Some(pair("k", "w")), "+a(k=w)"),
+        (None, "+a"),
+        (None, ""),
+    ] {
+        bench.register_with("web", "a", attributes);
+        let (shown, created) = bench.read(id);
+        assert_eq!(shown, text);
+        assert!(created.iter().all(|it| *it == first[0]), "created stays: {created:?}");
+    }
+    bench.register("web", "b");
+    assert!(bench.read(id).1 > first);
+}
+
+fn unregisters(bench: &mut Bench<'_>) {
+    let id = bench.subscribe("web");
+    let nobody = bench.unregister("web", "a");
+    assert!(matches!(nobody, Err(StoreError::NotFound { .. })), "{nobody:?}");
+    bench.register("web", "a");
+    bench.register("web", "b");
+    let (_, before) = bench.read(id);
+    assert_eq!(bench.unregister("web", "a"), Ok(()));
+    assert!(
+        matches!(bench.unregister("web", "a"), Err(StoreError::NotFound { index }) if index > 2)
+    );
+    assert_eq!(bench.text(id), "-a");
+    bench.register("web", "a");
+    let (text, again) = bench.read(id);
+    assert_eq!(text, "+a");
+    assert!(again[0] > before[1], "who comes back is younger than those who stayed");
+}
+
+fn shows_the_newest_first(bench: &mut Bench<'_>) {
+    for address in ["c", "a", "b"] {
+        bench.register("web", address);
+    }
+    // A change of attributes is no new start.
+    bench.register_with("web", "c", Some(Attributes::new()));
+    let id = bench.subscribe("web");
+    let (text, created) = bench.read(id);
+    assert_eq!(text, "+b +a +c() =");
+    assert!(created.is_sorted_by(|a, b| a > b), "{created:?}");
+    assert_eq!(bench.unregister("web", "a"), Ok(()));
+    let second = bench.subscribe("web");
+    assert_eq!(bench.text(second), "+b +c() =");
+    assert_eq!(bench.text(id), "-a");
+}
+
+fn expires_to_the_tick(bench: &mut Bench<'_>) {
+    let tick = Duration::from_nanos(1);
+    let (ttl, id) = (bench.ttl, bench.subscribe("web"));
+    bench.register("web", "a");
+    bench.register("web", "b");
+    bench.pass(ttl / 2);
+    bench.register("web", "b");
+    bench.text(id);
+    bench.pass(ttl / 2 - tick);
+    assert_eq!(bench.text(id), "", "nobody goes before the TTL is over");
+    bench.pass(tick);
+    assert_eq!(bench.text(id), "-a");
+    bench.pass(ttl / 2 - tick);
+    assert_eq!(bench.text(id), "");
+    bench.pass(tick);
+    assert_eq!(bench.text(id), "-b");
+    bench.register("web", "a");
+    assert_eq!(bench.text(id), "+a", "who expired can come back");
+    for _ in 0..5 {
+        bench.pass(ttl - tick);
+        bench.register("web", "a");
+    }
+    assert_eq!(bench.text(id), "", "who has heartbeats stays");
+}
+
+fn keeps_services_apart(bench: &mut Bench<'_>) {
+    let (web, other) = (bench.subscribe("web"), bench.subscribe("web2"));
+    bench.register("web", "a");
+    assert_eq!((bench.text(web), bench.text(other)), ("= +a".into(), "=".into()));
+    bench.register("web2", "a");
+    assert_eq!(bench.unregister("web", "a"), Ok(()));
+    assert_eq!((bench.text(web), bench.text(other)), ("-a".into(), "+a".into()));
+    bench.store.unsubscribe(web);
+    bench.register("web", "a");
+    assert_eq!(bench.text(web), "", "who does not want to hear is not told");
+}
+
+fn coalesces(bench: &mut Bench<'_>) {
+    bench.register("web", "old");
+    let id = bench.subscribe("web");
+    bench.text(id);
+    for round in 0..1000 {
+        bench.register_with("web", "old", Some(pair("k", &round.to_string())));
+        bench.register("web", "new");
+        bench.register("web", &round.to_string());
+        assert_eq!(bench.unregister("web", &round.to_string()), Ok(()));
+        if round % 2 == 0 {
+            assert_eq!(bench.unregister("web", "new"), Ok(()));
+        }
+    }
+    assert_eq!(bench.text(id), "+old(k=999) +new", "the latest state of each, and no more");
+}
+
+/// Requests that are made before any is answered hold in their order.
+fn interleaves(bench: &mut Bench<'_>) {
+    let id = bench.subscribe("web");
+    bench.start("web", "a", None);
+    bench.start("web", "a", None);
+    bench.start("web", "a", Some(pair("k", "v")));
+    bench.store.unregister(bench.now, bench.next, "web", "a");
+    bench.store.unregister(bench.now, bench.next + 1, "web", "a");
+    bench.next += 2;
+    bench.start("web", "a", None);
+    bench.settle();
+    let mut results = core::mem::take(&mut bench.done);
+    results.sort_by_key(|(request, _)| *request);
+    let failed: Vec<u64> =
+        results.iter().filter(|(_, result)| result.is_err()).map(|(request, _)| *request).collect();
+    assert_eq!((results.len(), failed), (6, [4].into()), "{results:?}");
+    let text = bench.text(id);
+    assert!(text.starts_with('=') && text.ends_with("+a"), "{text}");
+    let second = bench.subscribe("web");
+    assert_eq!(bench.text(second), "+a =");
+}

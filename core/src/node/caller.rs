@@ -1,0 +1,344 @@
+//! One connection of a client of discovery: from its bytes to calls, and from answers and updates to bytes.
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::action::{Action, CloseReason};
+use super::conn::Ending;
+use super::output::Pending;
+use super::{Deadline, LINGER, owner};
+use crate::discovery::{Agent, SubscriptionId};
+use crate::http1::Error;
+use crate::id::{CallId, ConnId};
+use crate::rpc::{Args, Method, Reply, Server, ServerEvent, Update};
+use crate::time::Instant;
+use crate::timers::{TimerKey, Timers};
+
+/// A connection of a client of discovery.
+pub(super) struct Caller {
+    id: ConnId,
+    rpc: Server,
+    /// Bytes that came and could not be used yet.
+    unread: Vec<u8>,
+    used: usize,
+    output: Pending,
+    streams: BTreeMap<CallId, SubscriptionId>,
+    /// Streams that have more to tell than there was room for.
+    ready: VecDeque<(CallId, SubscriptionId)>,
+    /// An [`Action::Read`] is outstanding.
+    reading: bool,
+    /// An [`Action::Write`] or an [`Action::Shutdown`] is outstanding.
+    busy: bool,
+    eof: bool,
+    shutdown_due: bool,
+    ending: Ending,
+    deadline: Option<(TimerKey, Deadline)>,
+    /// Whether the node has it in its queue.
+    pub(super) queued: bool,
+}
+
+/// What callers share while one of them is at work.
+pub(super) struct CallerEnv<'a> {
+    pub(super) now: Instant,
+    pub(super) stopping: bool,
+    pub(super) head_timeout: Duration,
+    pub(super) agent: &'a mut Agent,
+    pub(super) timers: &'a mut Timers<(ConnId, Deadline)>,
+}
+
+/// While nothing can be done with it, unread input is bounded by this and one read more.
+const UNREAD: usize = 64 * 1024;
+/// An idle connection keeps no larger buffer for input than this.
+const KEEP: usize = 1024;
+
+impl Caller {
+    pub(super) const fn new(id: ConnId, rpc: Server) -> Self {
+        Self {
+            id,
+            rpc,
+            unread: Vec::new(),
+            used: 0,
+            output: Pending::new(),
+            streams: BTreeMap::new(),
+            ready: VecDeque::new(),
+            reading: false,
+            busy: false,
+            eof: false,
+            shutdown_due: false,
+            ending: Ending::No,
+            deadline: None,
+            queued: false,
+        }
+    }
+
+    /// Bytes came. They are read by [`advance`](Self::advance).
+    pub(super) fn received(&mut self, bytes: &[u8]) {
+        self.reading = false;
+        if self.ending == Ending::No {
+            self.unread.extend_from_slice(bytes);
+        }
+    }
+
+    /// The peer sends nothing more.
+    pub(super) const fn peer_shutdown(&mut self) {
+        self.reading = false;
+        self.eof = true;
+    }
+
+    /// The outstanding write or shutdown is done.
+    pub(super) fn done(&mut self, env: &mut CallerEnv<'_>) {
+        self.busy = false;
+        self.deliver(env);
+        self.output.shrink();
+    }
+
+    pub(super) fn broken(&mut self, env: &mut CallerEnv<'_>) {
+        self.end(env, Ending::Now(CloseReason::Broken));
+    }
+
+    /// The daemon stops: streams end with the connection, calls that wait are answered.
+    pub(super) fn stop(&mut self, env: &mut CallerEnv<'_>) {
+        if self.output.is_empty() && self.rpc.waiting() == 0 {
+            // All was said; a client that listens need not be waited for.
+            self.end(env, Ending::Now(CloseReason::Stopped));
+        }
+        self.end_if_quiet(env, CloseReason::Stopped);
+    }
+
+    pub(super) fn abort(&mut self, env: &mut CallerEnv<'_>) {
+        self.end(env, Ending::Now(CloseReason::Stopped));
+    }
+
+    pub(super) fn timed_out(&mut self, env: &mut CallerEnv<'_>, deadline: Deadline) {
+        if !self.deadline.is_some_and(|(_, current)| current == deadline) {
+            return;
+        }
+        self.deadline = None;
+        match deadline {
+            Deadline::Head => {
+                let error = self.rpc.refuse_head(Error::HeadTimeout, &mut self.output.bytes);
+                self.end(env, Ending::Flush(CloseReason::Unreadable(error)));
+            }
+            _ => self.end(env, Ending::Now(CloseReason::LingerTimeout)),
+        }
+    }
+
+    /// Reads one call and passes it on. Returns whether there may be another.
+    pub(super) fn advance(&mut self, env: &mut CallerEnv<'_>) -> bool {
+        let more = self.ending == Ending::No && self.output.has_room() && self.read(env);
+        if self.ending != Ending::No {
+            self.unread = Vec::new();
+            self.used = 0;
+        } else if !more {
+            self.tidy();
+            if self.eof && !self.is_blocked() {
+                self.note_eof(env);
+            }
+        }
+        self.update_deadline(env);
+        more
+    }
+
+    fn read(&mut self, env: &mut CallerEnv<'_>) -> bool {
+        match self.rpc.receive(&self.unread[self.used..], &mut self.output.bytes) {
+            Ok((taken, event)) => {
+                self.used += taken;
+                match event {
+                    None => return false,
+                    Some(ServerEvent::Call { call, method, args }) => {
+                        self.call(env, call, method, args);
+                    }
+                    Some(ServerEvent::StreamClosed(call)) => {
+                        if let Some(subscription) = self.streams.remove(&call) {
+                            env.agent.close(subscription);
+                        }
+                    }
+                    Some(ServerEvent::Finished) => {
+                        self.end(env, Ending::Flush(CloseReason::Finished));
+                    }
+                }
+                true
+            }
+            Err(error) => {
+                self.end(env, Ending::Flush(CloseReason::Unreadable(error)));
+                false
+            }
+        }
+    }
+
+    fn call(&mut self, env: &mut CallerEnv<'_>, call: CallId, method: Method, args: Args) {
+        match env.agent.call(env.now, (owner(self.id), call), method, args) {
+            Ok(None) => {}
+            Ok(Some(subscription)) => _ = self.streams.insert(call, subscription),
+            Err(error) => {
+                if method == Method::Subscribe {
+                    // The original's clients wait for it before they look at the error.
+                    self.rpc.update(call, &Update::MARKER, &mut self.output.bytes);
+                }
+                self.rpc.fail(call, &error, &mut self.output.bytes);
+            }
+        }
+    }
+
+    /// A call is answered. Returns whether others may have waited for that.
+    pub(super) fn answer(
+        &mut self,
+        env: &mut CallerEnv<'_>,
+        call: CallId,
+        result: &Result<Option<String>, String>,
+    ) -> bool {
+        let out = &mut self.output.bytes;
+        match result {
+            Ok(Some(text)) => self.rpc.reply(call, Reply::Text(text), out),
+            Ok(None) => self.rpc.reply(call, Reply::Empty, out),
+            Err(error) => self.rpc.fail(call, error, out),
+        }
+        if env.stopping {
+            self.end_if_quiet(env, CloseReason::Stopped);
+        }
+        self.eof || self.used < self.unread.len()
+    }
+
+    /// A stream has something to tell.
+    pub(super) fn ready(
+        &mut self,
+        env: &mut CallerEnv<'_>,
+        call: CallId,
+        subscription: SubscriptionId,
+    ) {
+        if self.streams.get(&call) == Some(&subscription) {
+            self.ready.push_back((call, subscription));
+            self.deliver(env);
+        }
+    }
+
+    /// A stream cannot be gone on with.
+    pub(super) fn ended(&mut self, call: CallId, error: &str) {
+        self.streams.remove(&call);
+        self.rpc.fail(call, error, &mut self.output.bytes);
+    }
+
+    /// Tells what there is room for, each stream in turn.
+    fn deliver(&mut self, env: &mut CallerEnv<'_>) {
+        while self.ending == Ending::No && self.output.has_room() {
+            let Some((call, subscription)) = self.ready.pop_front() else { return };
+            if self.streams.get(&call) != Some(&subscription) {
+                continue;
+            }
+            if let Some(event) = env.agent.next(subscription) {
+                self.rpc.update(call, &event.update(), &mut self.output.bytes);
+                self.ready.push_back((call, subscription));
+            }
+        }
+    }
+
+    /// Whether what came cannot be read on for now.
+    fn is_blocked(&self) -> bool {
+        !self.output.has_room() || self.rpc.is_full()
+    }
+
+    /// The end has come, and all before it is read.
+    fn note_eof(&mut self, env: &mut CallerEnv<'_>) {
+        if let Err(error) = self.rpc.eof(self.unread.len() - self.used) {
+            return self.end(env, Ending::Flush(CloseReason::Unreadable(error)));
+        }
+        // Nobody who listens shuts his side down: the original's clients are gone then.
+        self.close_streams(env);
+        self.end_if_quiet(env, CloseReason::PeerClosed);
+    }
+
+    fn end_if_quiet(&mut self, env: &mut CallerEnv<'_>, why: CloseReason) {
+        if self.rpc.waiting() == 0 {
+            self.end(env, Ending::Flush(why));
+        }
+    }
+
+    fn end(&mut self, env: &mut CallerEnv<'_>, ending: Ending) {
+        if matches!(self.ending, Ending::No) || matches!(ending, Ending::Now(_)) {
+            self.ending = ending;
+        }
+        self.close_streams(env);
+        self.update_deadline(env);
+    }
+
+    fn close_streams(&mut self, env: &mut CallerEnv<'_>) {
+        self.ready.clear();
+        while let Some((_, subscription)) = self.streams.pop_first() {
+            env.agent.close(subscription);
+        }
+    }
+
+    fn tidy(&mut self) {
+        if self.used == self.unread.len() {
+            self.unread.clear();
+            self.used = 0;
+            if self.unread.capacity() > KEEP {
+                self.unread = Vec::new();
+            }
+        } else if self.used > 0 {
+            self.unread.drain(..self.used);
+            self.used = 0;
+        }
+    }
+
+    fn update_deadline(&mut self, env: &mut CallerEnv<'_>) {
+        let wanted = match self.ending {
+            Ending::No if self.rpc.is_in_head(self.unread.len() - self.used) => {
+                Some((Deadline::Head, env.head_timeout))
+            }
+            Ending::Linger(_) => Some((Deadline::Linger, LINGER)),
+            // The last answer may be read as slowly as any other.
+            Ending::No | Ending::Now(_) | Ending::Flush(_) => None,
+        };
+        if self.deadline.map(|(_, deadline)| deadline) == wanted.map(|(deadline, _)| deadline) {
+            return;
+        }
+        if let Some(key) = self.take_timer() {
+            env.timers.cancel(key);
+        }
+        self.deadline = wanted.map(|(deadline, after)| {
+            (env.timers.set(env.now + after, (self.id, deadline)), deadline)
+        });
+    }
+
+    /// The timer that is set for this connection, to be cancelled.
+    pub(super) fn take_timer(&mut self) -> Option<TimerKey> {
+        self.deadline.take().map(|(key, _)| key)
+    }
+
+    /// The next thing to do for this connection. Bytes to write are appended to `out`.
+    pub(super) fn next_action(&mut self, out: &mut Vec<u8>) -> Option<Action> {
+        let conn = self.id;
+        if let Ending::Now(why) = self.ending {
+            return Some(Action::Close { conn, why });
+        }
+        if !self.busy {
+            if !self.output.is_empty() {
+                self.busy = true;
+                return Some(Action::Write { conn, length: self.output.take(out) });
+            }
+            match self.ending {
+                Ending::Flush(why) | Ending::Linger(why) if self.eof => {
+                    return Some(Action::Close { conn, why });
+                }
+                Ending::Flush(why) => {
+                    self.ending = Ending::Linger(why);
+                    self.shutdown_due = true;
+                }
+                _ => {}
+            }
+            if core::mem::take(&mut self.shutdown_due) {
+                self.busy = true;
+                return Some(Action::Shutdown(conn));
+            }
+        }
+        let has_room = !self.is_blocked() || self.unread.len() - self.used < UNREAD;
+        if !self.reading && !self.eof && has_room {
+            self.reading = true;
+            return Some(Action::Read(conn));
+        }
+        None
+    }
+}

@@ -1,0 +1,5 @@
+//! A node's clients of discovery: calls, streams, ends, limits; and small seeded worlds of them.
+
+mod connections;
+mod peer;
+mod worlds;

@@ -1,0 +1,108 @@
+//! Discovery's part that needs std: the journal's files, the daemon `discoverd` and its commands.
+
+mod cli;
+mod client;
+mod commands;
+mod daemon;
+mod files;
+mod writer;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use libswarm::address::{StoreKind, StoreSettings};
+use libswarm::discovery::{Agent, Memory, TTL};
+use libswarm::{Instant, discovery};
+
+pub use daemon::discoverd;
+pub(crate) use daemon::say_where;
+pub use files::JournalFiles;
+pub use writer::JournalWriter;
+
+use crate::duration;
+
+/// What makes an agent.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Discovery {
+    /// Of its store.
+    pub settings: StoreSettings,
+    /// What stands before an address that begins with a colon.
+    pub external_address: Option<String>,
+}
+
+/// An agent, and the files of its store if it has any.
+pub(crate) type Opened = (Agent, Option<JournalFiles>);
+
+impl Discovery {
+    /// Opens the store.
+    pub(crate) fn open(&self, now: Instant) -> Result<Opened, String> {
+        let ttl = match &self.settings.ttl {
+            None => TTL,
+            Some(text) => {
+                duration::parse(text).ok().filter(|ttl| *ttl >= Duration::from_secs(1)).ok_or_else(
+                    || format!("ttl {text:?} is no duration of at least 1s: write 10s or 1m"),
+                )?
+            }
+        };
+        let external = self.external_address.clone();
+        match self.settings.store {
+            StoreKind::Memory => Ok((Agent::new(Box::new(Memory::new(ttl)), external), None)),
+            StoreKind::Journal => {
+                let folder = match &self.settings.data_dir {
+                    Some(folder) => PathBuf::from(folder),
+                    None => usual_folder(|name| std::env::var(name).ok()).ok_or(
+                        "no place for the journal: set HOME or XDG_DATA_HOME, name a folder with \
+                         --data-dir, or keep nothing on disk with --store memory",
+                    )?,
+                };
+                let (mut files, content) = JournalFiles::open(&folder)?;
+                let (journal, whole) = discovery::Journal::load(now, ttl, &content)
+                    .map_err(|error| format!("{}: {error}", files.path().display()))?;
+                files.cut(whole)?;
+                Ok((Agent::new(Box::new(journal), external), Some(files)))
+            }
+        }
+    }
+}
+
+/// `$XDG_DATA_HOME/discoverd`, else `~/.local/share/discoverd` (XDG Base Directory Specification).
+fn usual_folder(variable: impl Fn(&str) -> Option<String>) -> Option<PathBuf> {
+    let folder = |name| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let data = folder("XDG_DATA_HOME").or_else(|| Some(folder("HOME")?.join(".local/share")))?;
+    Some(data.join("discoverd"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_usual_folder_is_xdg_s() {
+        for (set, expected) in [
+            (&[("HOME", "/h")][..], Some("/h/.local/share/discoverd")),
+            (&[("HOME", "/h"), ("XDG_DATA_HOME", "/d")], Some("/d/discoverd")),
+            // One that is not absolute does not count.
+            (&[("HOME", "/h"), ("XDG_DATA_HOME", "d")], Some("/h/.local/share/discoverd")),
+            (&[("HOME", "/h"), ("XDG_DATA_HOME", "")], Some("/h/.local/share/discoverd")),
+            (&[("HOME", "")], None),
+        ] {
+            let found = usual_folder(|name| {
+                set.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+            });
+            assert_eq!(found, expected.map(PathBuf::from), "{set:?}");
+        }
+    }
+
+    #[test]
+    fn a_ttl_is_a_duration() {
+        for ttl in ["x", "500ms", "0"] {
+            let mut discovery = Discovery::default();
+            discovery.settings.ttl = Some(ttl.into());
+            let error = discovery.open(Instant::ZERO).err().unwrap();
+            assert!(
+                error.starts_with(&format!("ttl {ttl:?} is no duration of at least 1s")),
+                "{error}"
+            );
+        }
+    }
+}
