@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::body;
 use super::config::{Config, Empty, Healthcheck};
-use super::container::{Serial, State};
+use super::container::{Container, Serial, State};
 use super::failures::invalid;
 use super::files::Tree;
 use super::images::{History, Image, Layer};
@@ -66,6 +66,15 @@ pub(super) fn answer(
 }
 
 impl World {
+    /// A container's files as an image takes them, if it was ever given any.
+    pub(super) fn taken_tree(&self, container: &Container) -> Option<Tree> {
+        let tree = self.store.get(container.tree?)?;
+        let image = self.images.get(&container.image);
+        let image = image.map_or_else(Tree::new, |image| image.tree.clone());
+        let base = self.images.root(&container.image);
+        Some(tree.without_init_layer(&base.unwrap_or_else(|| image.with_init_layer(0)), &image))
+    }
+
     /// Makes an image of a container; `config` is what it changes of the container's.
     pub(super) fn commit(
         &mut self,
@@ -84,7 +93,7 @@ impl World {
         });
         let parent_id = Arc::clone(&container.image);
         let parent = self.images.get(&parent_id).cloned();
-        let tree = container.tree.and_then(|tree| self.store.get(tree)).cloned();
+        let tree = self.taken_tree(container);
         let tree = tree.or_else(|| parent.as_ref().map(|parent| parent.tree.clone()));
         let tree = tree.unwrap_or_else(Tree::new);
         let size = self.size_rw_of(container);

@@ -66,6 +66,8 @@ pub(super) struct Images {
     tagged: BTreeMap<Arc<str>, Duration>,
     /// What those do that run no program.
     behaviours: BTreeMap<Arc<str>, Arc<Behaviour>>,
+    /// What containers of an image begin with: they share it.
+    roots: BTreeMap<Arc<str>, Tree>,
 }
 
 impl Image {
@@ -93,6 +95,7 @@ impl Images {
             digests: BTreeMap::new(),
             tagged: BTreeMap::new(),
             behaviours: BTreeMap::new(),
+            roots: BTreeMap::new(),
         };
         images.need_busybox();
         images
@@ -117,6 +120,7 @@ impl Images {
         self.all.clear();
         self.tagged.clear();
         self.behaviours.clear();
+        self.roots.clear();
     }
 
     /// Says what containers of an image do instead of running its program.
@@ -146,6 +150,22 @@ impl Images {
 
     pub(super) fn insert(&mut self, image: Image) {
         self.all.entry(Arc::clone(&image.id)).or_insert_with(|| image.into());
+    }
+
+    /// What a container of an image begins with: its files and the init layer.
+    pub(super) fn root(&self, id: &str) -> Option<Tree> {
+        let made = |image: &Arc<Image>| {
+            let created = i64::try_from(image.created.as_secs()).unwrap_or(i64::MAX);
+            image.tree.with_init_layer(created)
+        };
+        self.roots.get(id).cloned().or_else(|| self.all.get(id).map(made))
+    }
+
+    /// The same, kept for the next container.
+    pub(super) fn keep_root(&mut self, id: &Arc<str>) -> Option<Tree> {
+        let root = self.root(id)?;
+        self.roots.insert(Arc::clone(id), root.clone());
+        Some(root)
     }
 
     /// The image that a client means by an id, the beginning of one that no other has, or a name.
@@ -212,6 +232,7 @@ impl Images {
         self.all.remove(id);
         self.tagged.remove(id);
         self.behaviours.remove(id);
+        self.roots.remove(id);
         self.tags.retain(|_, image| &**image != id);
         self.digests.retain(|_, image| &**image != id);
     }

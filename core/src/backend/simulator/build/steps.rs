@@ -443,7 +443,7 @@ impl Build {
             return Err(Trouble { message, code: Some(code) });
         };
         let id = container.id.to_string();
-        let tree = container.tree.and_then(|tree| world.store.get(tree)).cloned();
+        let tree = world.taken_tree(container);
         let Some(stage) = &self.stage else { return Ok(()) };
         let tree = tree.unwrap_or_else(|| stage.tree());
         self.add_image(world, tree, running.config, id);
