@@ -4,7 +4,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::body;
 use super::config::{Config, Empty, Healthcheck};
@@ -39,9 +39,15 @@ pub(super) fn answer(
         "" => None,
         repo => Some(Reference::parse(repo).map_err(invalid)?),
     };
-    let mut config: Config = match body {
-        b"" => Config::default(),
-        _ => body::decode(body, "ContainerConfigWrapper", dialect)?,
+    // Who sends no configuration means the container's, with what is only its own.
+    let given = match body {
+        b"" => Value::Null,
+        _ => body::parse(body, dialect)?,
+    };
+    let mut config: Config = match &given {
+        Value::Null => container.own_config(),
+        Value::Object(fields) if fields.is_empty() => container.own_config(),
+        _ => body::typed(given, "ContainerConfigWrapper", dialect)?,
     };
     let changes: Vec<String> = job
         .envs()
@@ -119,7 +125,7 @@ impl World {
             comment: comment.to_string(),
             author: author.to_string(),
             container: container.id.to_string(),
-            container_config: Some(Arc::clone(own)),
+            container_config: Some(container.own_config().into()),
             config: config.into(),
             layers,
             history,

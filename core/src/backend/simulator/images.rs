@@ -249,6 +249,28 @@ impl Images {
         self.tagged.get(id).copied()
     }
 
+    /// The layers of an image that no other image has, topmost first, each by the digest of all that is below it and itself.
+    fn unused_layers(&self, image: &Image) -> impl Iterator<Item = String> {
+        let digests = |image: &Image| -> Vec<String> {
+            image.layers.iter().map(|layer| layer.digest.clone()).collect()
+        };
+        let own = digests(image);
+        let shared = |other: &Arc<Image>| {
+            let pairs = own.iter().zip(&other.layers);
+            pairs.take_while(|(own, other)| **own == other.digest).count()
+        };
+        let kept = self.all.values().map(shared).max().unwrap_or(0);
+        let chain = own.iter().scan(String::new(), |chain, layer| {
+            *chain = match &**chain {
+                "" => layer.clone(),
+                below => super::transfer::digest(format!("{below} {layer}").as_bytes()),
+            };
+            Some(chain.clone())
+        });
+        let unused: Vec<String> = chain.skip(kept).collect();
+        unused.into_iter().rev()
+    }
+
     pub(super) fn has_children(&self, id: &str) -> bool {
         self.all.values().any(|image| image.parent.as_deref() == Some(id))
     }
@@ -398,6 +420,7 @@ impl World {
             }
             self.images.remove(&image.id);
             gone.push(Gone::Deleted(image.id.to_string()));
+            gone.extend(self.images.unused_layers(&image).map(Gone::Deleted));
             self.emit("image", "delete", &image.id, &[("name", &image.id)]);
             let parent = image.parent.as_deref().and_then(|id| self.images.get(id));
             next = parent
@@ -450,7 +473,8 @@ mod tests {
         );
         let gone = world.delete_image("busybox", false, true).unwrap();
         assert_eq!(gone.first(), Some(&Gone::Untagged("busybox:latest".into())));
-        assert_eq!(gone.last(), Some(&Gone::Deleted(id)));
+        assert!(gone.contains(&Gone::Deleted(id)));
+        assert!(matches!(gone.last(), Some(Gone::Deleted(_))), "its layer goes last: {gone:?}");
         let missed = world.delete_image("busybox", false, true).unwrap_err();
         assert_eq!(missed.message, "No such image: busybox:latest");
     }

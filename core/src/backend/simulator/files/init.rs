@@ -8,7 +8,8 @@ use super::{ChangeKind, Meta, Name, Node, Tree, diff};
 
 /// What is laid where the image has nothing of that name.
 const FOLDERS: [&str; 6] = ["dev", "dev/pts", "dev/shm", "etc", "proc", "sys"];
-const FILES: [&str; 4] = ["dev/console", "etc/hostname", "etc/hosts", "etc/resolv.conf"];
+const FILES: [&str; 5] =
+    [".dockerenv", "dev/console", "etc/hostname", "etc/hosts", "etc/resolv.conf"];
 
 fn names(path: &str) -> Vec<Name> {
     path.split('/').filter(|name| !name.is_empty()).map(Name::from).collect()
