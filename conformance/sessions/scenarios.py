@@ -131,7 +131,7 @@ services:
 # For docker-compose, in a folder with that file. Its project is named so that the folder does not show.
 COMPOSE = {name: "cat > docker-compose.yml <<'E'" + COMPOSE_FILE + "E\n" + script for name, script in {
     "up": "docker-compose up -d; docker-compose ps; docker-compose down -t 0",
-    "up-attached": "docker-compose up --no-color job; docker-compose down -t 0",
+    "up-attached": "sed -i 's|echo done;|sleep 2; echo done;|' docker-compose.yml; docker-compose up --no-color job; docker-compose down -t 0",
     "up-again": "docker-compose up -d web; docker-compose up -d web; docker-compose up -d --force-recreate -t 0 web; docker-compose down -t 0",
     "create": "docker-compose up --no-start; docker-compose ps -a; docker-compose rm -f",
     "start-stop": "docker-compose up --no-start web; docker-compose start web; docker-compose stop -t 0 web; docker-compose down",

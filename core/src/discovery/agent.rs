@@ -152,6 +152,12 @@ impl Agent {
         self.store.next(subscription)
     }
 
+    /// How many subscriptions are open.
+    #[must_use]
+    pub fn subscriptions(&self) -> usize {
+        self.subscriptions.len()
+    }
+
     /// Tells the store.
     pub fn handle(&mut self, now: Instant, input: StoreInput<'_>) {
         self.store.handle(now, input);

@@ -19,6 +19,12 @@ impl Node {
         self.pump();
     }
 
+    /// What answers clients of discovery, to look at it.
+    #[must_use]
+    pub const fn agent(&self) -> Option<&Agent> {
+        self.agent.as_ref()
+    }
+
     /// As [`accept`](Node::accept), where it is known that the client speaks the [RPC](crate::rpc) of discovery.
     ///
     /// # Errors

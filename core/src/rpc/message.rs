@@ -75,12 +75,22 @@ impl Method {
                 return Ok(method);
             }
         }
+        let shown = clipped(name);
         Err(match name.rsplit_once('.') {
-            None => alloc::format!("rpc: service/method request ill-formed: {name}"),
-            Some(("Agent", _)) => alloc::format!("rpc: can't find method {name}"),
-            Some(_) => alloc::format!("rpc: can't find service {name}"),
+            None => alloc::format!("rpc: service/method request ill-formed: {shown}"),
+            Some(("Agent", _)) => alloc::format!("rpc: can't find method {shown}"),
+            Some(_) => alloc::format!("rpc: can't find service {shown}"),
         })
     }
+}
+
+/// As much of a name that nobody knows as is worth repeating.
+pub(super) fn clipped(name: &str) -> &str {
+    let mut end = name.len().min(255);
+    while !name.is_char_boundary(end) {
+        end -= 1;
+    }
+    &name[..end]
 }
 
 /// What a method is called with.
@@ -200,5 +210,9 @@ mod tests {
             assert_eq!(Method::named(name).unwrap_err(), error);
         }
         assert_eq!(Method::named("Agent.Subscribe"), Ok(Method::Subscribe));
+        let long = "é".repeat(1000);
+        assert!(
+            Method::named(&long).unwrap_err().ends_with(&alloc::format!(": {}", "é".repeat(127)))
+        );
     }
 }

@@ -133,7 +133,7 @@ pub struct Limits {
     pub definitions: usize,
     /// Calls that wait for their answers. Further ones are not read until one is answered. Default 128.
     pub calls: usize,
-    /// Streams that are open. A further one is refused. Default 4,096.
+    /// Streams that are open. A further one is refused. Default 1,024.
     pub streams: usize,
 }
 
@@ -144,7 +144,7 @@ impl Default for Limits {
             message: 256 * 1024,
             definitions: 16 * 1024,
             calls: 128,
-            streams: 4096,
+            streams: 1024,
         }
     }
 }

@@ -46,6 +46,9 @@ pub struct Server {
     streams: BTreeSet<(Id, CallId)>,
 }
 
+/// The longest id of a call in JSON, in bytes.
+const LONGEST_ID: usize = 1024;
+
 #[derive(Debug)]
 enum Phase {
     Http(Box<http1::Server>),
@@ -194,6 +197,15 @@ impl Server {
 
     fn request(&mut self, request: Request, out: &mut Vec<u8>) -> Option<ServerEvent> {
         let Request { id, method: name, call } = request;
+        if let Id::Text(text) = &id
+            && text.len() > LONGEST_ID
+        {
+            // It would be kept as long as a stream is open.
+            let error =
+                alloc::format!("discoverd: id has {} bytes: use at most {LONGEST_ID}", text.len());
+            self.put_error(&id, &name, &error, out);
+            return None;
+        }
         if &*name == CLOSE_STREAM {
             return self.close(&id, out).map(ServerEvent::StreamClosed);
         }

@@ -41,6 +41,7 @@ fn the_life_of_a_service() {
         assert_eq!(updates(&world.events(two)), "-127.0.0.1:80");
         world.close_stream(two, stream);
         assert_eq!(world.events(two), [Ended(stream, Ok(()))]);
+        assert_eq!(world.subscriptions(), 0);
         world.call(one, Method::Unregister, &args("web", "b:80"));
         assert_eq!(world.events(two), []);
     }
@@ -126,8 +127,8 @@ fn who_is_gone_is_told_nothing() {
                 world.half_close(gone);
                 assert!(world.peers[&gone].closed.is_some());
             }
+            assert_eq!((world.subscriptions(), world.node.connections()), (0, 1));
             world.call(writer, Method::Unregister, &args("web", "a:80"));
-            assert_eq!(world.node.connections(), 1);
         }
     }
 }
@@ -139,9 +140,12 @@ fn calls_before_the_end_of_a_client_s_half_are_answered() {
         disk.slow = true;
         let mut world = World::on_disk(disk, Instant::ZERO);
         let id = world.connect(codec);
+        world.call(id, Method::Subscribe, &args("web", ""));
         let call = world.call(id, Method::Register, &args("web", "a:80"));
+        assert_eq!(updates(&world.events(id)), "=");
         world.half_close(id);
         assert_eq!((world.events(id), world.peers[&id].closed), (vec![], None));
+        assert_eq!(world.subscriptions(), 0);
         world.work_disk();
         assert_eq!(world.events(id), [Answer(call, Ok("a:80".into()))]);
         assert_eq!(world.peers[&id].closed, Some(CloseReason::PeerClosed));

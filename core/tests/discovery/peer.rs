@@ -175,6 +175,11 @@ impl World {
         self.input(Input::PeerShutdown(id));
     }
 
+    /// How many subscriptions the node serves.
+    pub(crate) fn subscriptions(&self) -> usize {
+        self.node.agent().unwrap().subscriptions()
+    }
+
     /// The peer reads on.
     pub(crate) fn resume(&mut self, id: ConnId) {
         let peer = self.peers.get_mut(&id).unwrap();

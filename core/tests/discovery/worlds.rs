@@ -291,6 +291,7 @@ impl Play {
             self.world.resume(id);
         }
         self.read();
+        assert_eq!(self.world.subscriptions(), self.subscribers.len());
         let id = self.world.connect(Codec::Gob);
         for (nth, service) in SERVICES.into_iter().enumerate() {
             let stream = self.world.call(id, Method::Subscribe, &args(service, ""));

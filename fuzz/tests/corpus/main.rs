@@ -332,7 +332,7 @@ const TAR: &[&[u8]] = &[
 
 #[test]
 fn simulator() {
-    mutations("simulator", 1_000, ENGINE, libswarm_fuzz::simulator);
+    mutations("simulator", 300, ENGINE, libswarm_fuzz::simulator);
 }
 
 #[test]
@@ -342,10 +342,10 @@ fn state_file() {
 
 #[test]
 fn shell() {
-    mutations("shell", 3_000, SHELL, libswarm_fuzz::shell);
+    mutations("shell", 1_000, SHELL, libswarm_fuzz::shell);
 }
 
 #[test]
 fn archive() {
-    mutations("archive", 3_000, TAR, libswarm_fuzz::archive);
+    mutations("archive", 1_000, TAR, libswarm_fuzz::archive);
 }

@@ -9,7 +9,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::message::{Body, Id, Request, Response};
+use super::message::{Body, Id, Request, Response, clipped};
 use super::{Args, Attributes, CLOSE_STREAM, Error, Limits, Method, Reply, Update};
 use types::{Kind, Message, Mismatch, STRING, Shape, Types, Value};
 use wire::{Reader, put_int, put_message, put_string, put_uint};
@@ -122,6 +122,7 @@ impl ServerCodec {
                 self.header = Some((method.into(), seq));
                 continue;
             };
+            let shown = clipped(&method);
             let call = match Method::named(&method) {
                 // Whatever they are, the arguments of what is not there are passed over.
                 Err(error) => Err(error),
@@ -129,7 +130,7 @@ impl ServerCodec {
                     args(types, id, reader).map(|args| (known, args)).map_err(|wrong| wrong.0)
                 }
             };
-            return Ok((taken, Some(Request { id: Id::Number(seq), method, call })));
+            return Ok((taken, Some(Request { id: Id::Number(seq), method: shown.into(), call })));
         }
     }
 

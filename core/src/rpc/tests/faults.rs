@@ -185,6 +185,22 @@ fn calls_and_streams_are_bounded() {
 }
 
 #[test]
+fn what_is_repeated_is_bounded() {
+    let mut peer = Peer::greeted(Codec::Json);
+    let id = "9".repeat(2000);
+    peer.send(format!("{{\"method\":\"Agent.Subscribe\",\"params\":[],\"id\":{id}}}").as_bytes());
+    assert_eq!(
+        peer.said(),
+        format!(
+            "{{\"id\":{id},\"result\":{{}},\"error\":\"discoverd: id has 2000 bytes: use at most 1024\"}}\n"
+        )
+    );
+    assert_eq!((peer.events.len(), peer.server.streams()), (0, 0));
+    peer.send(format!("{{\"method\":\"{}\",\"id\":1}}", "x".repeat(100_000)).as_bytes());
+    assert!(peer.said().len() < 400);
+}
+
+#[test]
 fn a_message_that_breaks_off_is_known() {
     for codec in CODECS {
         let bytes = called(codec, Method::Register, "web");

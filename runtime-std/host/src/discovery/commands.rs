@@ -273,8 +273,16 @@ fn keep_registered(register: &Register) -> Result<ExitCode, String> {
         attributes: register.attributes.clone(),
     };
     let mut connection = Connection::open(&server).map_err(|error| unreachable(&server, &error))?;
-    let address =
-        connection.ask(Method::Register, &args).map_err(|error| unreachable(&server, &error))??;
+    let address = loop {
+        match connection.ask(Method::Register, &args) {
+            Ok(answer) => break answer?,
+            Err(error) => {
+                log::warn!("lost discoverd at {server}: {error}");
+                drop(connection);
+                connection = redial(&server);
+            }
+        }
+    };
     let heartbeat = Heartbeat::start(connection, server, args, register.heartbeat)?;
     let (tell, awaited) = channel();
     pass_signals(&tell)?;

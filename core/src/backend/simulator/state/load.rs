@@ -551,8 +551,11 @@ impl World {
             }
             _ => {}
         }
-        if let Some(health) = &state.health {
-            container.health = health_of(health, &place.key("Health"))?;
+        // One of which nothing is said stays as it is where checks have just begun.
+        if let Some(health) = &state.health
+            && let Some(health) = health_of(health, &place.key("Health"))?
+        {
+            container.health = Some(health);
         }
         Ok(())
     }
