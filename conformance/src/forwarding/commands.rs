@@ -18,6 +18,9 @@ const TERMINAL: &str = include_str!("../../clients/terminal.py");
 /// answer may have come by then; a terminal's first size may come before the container runs.
 const RACES: [&str; 2] = ["error waiting for container: context canceled", "failed to resize tty"];
 
+/// A simulator that is as the engine on this machine.
+pub(super) const SIMULATOR: &str = "simulator --api-version 1.41 --bridge none --offline";
+
 /// A line of the script.
 struct Step {
     /// `None` where docker's versions differ.
@@ -61,8 +64,7 @@ pub fn simulated(binary: &Path) {
             return skip(&format!("there is no {needed}"));
         }
     }
-    let line = "simulator --api-version 1.41 --bridge none --offline";
-    all(|docker| compare(binary, docker, Some(line)));
+    all(|docker| compare(binary, docker, Some(SIMULATOR)));
 }
 
 /// With each docker on this machine; no difference may be found.

@@ -12,7 +12,9 @@ mod remote;
 pub use commands::{commands, simulated};
 pub use gigabytes::gigabytes;
 pub use podman::podman;
-pub use programs::{compose, docker_py, dockerode};
+pub use programs::{
+    compose, compose_simulated, docker_py, docker_py_simulated, dockerode, dockerode_simulated,
+};
 pub use remote::{ssh, tls};
 
 /// Makes the tests of forward, for the binary at that path.
@@ -28,6 +30,7 @@ macro_rules! forwarding_tests {
 #[macro_export]
 macro_rules! simulated_tests {
     ($binary:expr) => {
-        $crate::suites!(forwarding, std::path::Path::new($binary); simulated);
+        $crate::suites!(forwarding, std::path::Path::new($binary);
+            simulated docker_py_simulated dockerode_simulated compose_simulated);
     };
 }

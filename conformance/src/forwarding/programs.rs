@@ -4,9 +4,11 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use super::commands::SIMULATOR;
 use super::normal::normal;
 use crate::daemon::{Daemon, Folder};
 use crate::engine::{Engine, skip, which};
+use crate::live::dockers;
 
 /// A program with docker-py: the Python of `SWARM_PYTHON`, or `python3`, which needs the package `docker`.
 ///
@@ -14,10 +16,23 @@ use crate::engine::{Engine, skip, which};
 ///
 /// It sees something else through the daemon, or fails.
 pub fn docker_py(binary: &Path) {
+    run_docker_py(binary, None);
+}
+
+/// The same at a simulated engine.
+///
+/// # Panics
+///
+/// As [`docker_py`].
+pub fn docker_py_simulated(binary: &Path) {
+    run_docker_py(binary, Some(SIMULATOR));
+}
+
+fn run_docker_py(binary: &Path, simulator: Option<&str>) {
     let python = std::env::var("SWARM_PYTHON").unwrap_or_else(|_| String::from("python3"));
     let program = include_str!("../../clients/docker_py.py");
     let probe = ["-c", "import docker.api, websocket"];
-    same(binary, "docker-py", &python, &probe, program, 25);
+    same((binary, simulator), "docker-py", &python, &probe, program, 25);
 }
 
 /// A program with dockerode, in a node that finds it (`NODE_PATH`).
@@ -26,13 +41,47 @@ pub fn docker_py(binary: &Path) {
 ///
 /// It sees something else through the daemon, or fails.
 pub fn dockerode(binary: &Path) {
+    run_dockerode(binary, None);
+}
+
+/// The same at a simulated engine.
+///
+/// # Panics
+///
+/// As [`dockerode`].
+pub fn dockerode_simulated(binary: &Path) {
+    run_dockerode(binary, Some(SIMULATOR));
+}
+
+fn run_dockerode(binary: &Path, simulator: Option<&str>) {
     let program = include_str!("../../clients/dockerode.js");
-    same(binary, "dockerode", "node", &["-e", "require('dockerode')"], program, 20);
+    let probe = ["-e", "require('dockerode')"];
+    same((binary, simulator), "dockerode", "node", &probe, program, 20);
+}
+
+/// A daemon in front of the engine, or a simulated engine with the same image, at TCP and at a unix socket.
+fn start((binary, simulator): (&Path, Option<&str>), engine: &Engine, unix: &str) -> Daemon {
+    let forward = format!("forward {}", engine.unix);
+    let backend = simulator.unwrap_or(&forward);
+    let daemon = Daemon::start(binary, &["--backend", backend, "tcp://127.0.0.1:0", unix], 2);
+    if simulator.is_some()
+        && let Some(docker) = dockers().first()
+    {
+        engine.import_into(unix, docker);
+    }
+    daemon
 }
 
 /// Runs a program of that text at the engine and through the daemon, over a unix socket and over TCP; it has to succeed and
 /// to print the same, of `least` lines.
-fn same(binary: &Path, name: &str, runs: &str, probe: &[&str], program: &str, least: usize) {
+fn same(
+    daemon: (&Path, Option<&str>),
+    name: &str,
+    runs: &str,
+    probe: &[&str],
+    program: &str,
+    least: usize,
+) {
     let found = Command::new(runs).args(probe).stderr(Stdio::null()).status();
     if !found.is_ok_and(|status| status.success()) {
         return skip(&format!("{runs} does not find {name}"));
@@ -43,8 +92,7 @@ fn same(binary: &Path, name: &str, runs: &str, probe: &[&str], program: &str, le
     let file = folder.file("program");
     fs::write(&file, program).expect("a file can be written");
     let unix = format!("unix://{}", folder.file("swarm.sock"));
-    let backend = format!("forward {}", engine.unix);
-    let daemon = Daemon::start(binary, &["--backend", &backend, "tcp://127.0.0.1:0", &unix], 2);
+    let daemon = start(daemon, &engine, &unix);
     let output = |host: &str| {
         let mut command = Command::new("timeout");
         command.args(["-k", "5", "120", runs, &file]).env("DOCKER_HOST", host);
@@ -74,6 +122,19 @@ fn checked(command: &mut Command, what: &str) -> String {
 ///
 /// It prints something else through the daemon, or fails.
 pub fn compose(binary: &Path) {
+    run_compose(binary, None);
+}
+
+/// The same at a simulated engine.
+///
+/// # Panics
+///
+/// As [`compose`].
+pub fn compose_simulated(binary: &Path) {
+    run_compose(binary, Some(SIMULATOR));
+}
+
+fn run_compose(binary: &Path, simulator: Option<&str>) {
     if which("docker-compose").is_none() {
         return skip("there is no docker-compose: install Debian's");
     }
@@ -82,9 +143,8 @@ pub fn compose(binary: &Path) {
     let services = folder.file("docker-compose.yml");
     fs::write(&services, include_str!("../../clients/docker-compose.yml"))
         .expect("a file can be written");
-    let backend = format!("forward {}", engine.unix);
     let unix = format!("unix://{}", folder.file("swarm.sock"));
-    let daemon = Daemon::start(binary, &["--backend", &backend, "tcp://127.0.0.1:0", &unix], 2);
+    let daemon = start((binary, simulator), &engine, &unix);
     let run = |host: &str| -> Vec<String> {
         let commands: [&[&str]; 8] = [
             &["config"],

@@ -201,3 +201,51 @@ fn a_file_is_followed_in_simulated_time() {
     container.run(pid, &mut seen);
     assert_eq!(seen.stdout, "a\nb\n");
 }
+
+#[test]
+fn an_init_starts_the_program_and_hands_signals_on() {
+    let with_init = |argv: &[&str]| Spec { init: true, ..Spec::new(argv.iter().copied()) };
+    let run = |argv: &[&str]| {
+        let mut container = Container::new();
+        let pid = container.start(with_init(argv)).unwrap();
+        let mut seen = Outcome::default();
+        let exit = container.run(pid, &mut seen).unwrap();
+        (exit.code, seen.stdout, seen.stderr)
+    };
+    assert_eq!(run(&["sh", "-c", "echo $$; exit 3"]), (3, "2\n".into(), String::new()));
+    assert_eq!(run(&["sh", "-c", "kill -9 $$"]).0, 137);
+    let missed = "[FATAL tini (7)] exec nosuch failed: No such file or directory\n";
+    assert_eq!(run(&["nosuch"]), (127, String::new(), missed.into()));
+
+    let mut container = Container::new();
+    let pid = container.start(with_init(&["sleep", "1000"])).unwrap();
+    container.step(1000);
+    let listed = container.processes.list();
+    let shown: Vec<String> = listed.iter().map(|process| process.argv.join(" ")).collect();
+    assert_eq!(shown, ["/sbin/docker-init -- sleep 1000", "sleep 1000"]);
+    assert!(container.processes.signal(pid, Signal::TERM));
+    assert_eq!(container.run(pid, &mut Outcome::default()).unwrap().code, 143);
+}
+
+#[test]
+fn an_init_leaves_the_terminal_to_the_program() {
+    let mut container = Container::new();
+    let pid = container.start(Spec { init: true, ..Spec::new(["sh"]).on_terminal() }).unwrap();
+    assert_eq!(shown(&mut container, pid, b""), "/ # ");
+    assert_eq!(shown(&mut container, pid, b"half a line\x03"), "half a line^C\r\n/ # ");
+    assert_eq!(shown(&mut container, pid, b"exit 7\n"), "exit 7\r\n");
+    assert_eq!(container.processes.exited(pid).unwrap().code, 7);
+}
+
+#[test]
+fn file_systems_are_shown_one_by_one() {
+    let mut container = Container::new();
+    let mut place = |script: &str| container.script(script, &[]).stdout;
+    let last = "| tail -n +2 | tr -s ' ' | cut -d ' ' -f 1,6";
+    assert_eq!(place(&format!("df /dev/shm {last}")), "shm /dev/shm\n");
+    assert_eq!(place(&format!("cd /dev; df . {last}")), "tmpfs /dev\n");
+    assert_eq!(place(&format!("df /tmp {last}")), "overlay /\n");
+    assert_eq!(place(&format!("df {last}")), "overlay /\ntmpfs /dev\nshm /dev/shm\n");
+    let missed = container.script("df /nosuch", &[]);
+    assert_eq!((missed.code, &*missed.stderr), (1, "df: /nosuch: can't find mount point\n"));
+}

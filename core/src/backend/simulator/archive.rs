@@ -158,9 +158,8 @@ pub(super) fn answer(
     }
     let container = world.find(&job.arg(0).unwrap_or_default(), dialect)?;
     let tree = container.tree.and_then(|tree| world.store.get(tree));
-    let image = world.images.get(&container.image);
-    let changes = match (image, tree) {
-        (Some(image), Some(tree)) => diff(&image.tree, tree),
+    let changes = match (world.images.root(&container.image), tree) {
+        (Some(base), Some(tree)) => diff(&base, tree),
         _ => Vec::new(),
     };
     let shown: Vec<Change<'_>> = changes

@@ -4,11 +4,11 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::body;
 use super::config::{Config, Empty, Healthcheck};
-use super::container::{Serial, State};
+use super::container::{Container, Serial, State};
 use super::failures::invalid;
 use super::files::Tree;
 use super::images::{History, Image, Layer};
@@ -39,9 +39,15 @@ pub(super) fn answer(
         "" => None,
         repo => Some(Reference::parse(repo).map_err(invalid)?),
     };
-    let mut config: Config = match body {
-        b"" => Config::default(),
-        _ => body::decode(body, "ContainerConfigWrapper", dialect)?,
+    // Who sends no configuration means the container's, with what is only its own.
+    let given = match body {
+        b"" => Value::Null,
+        _ => body::parse(body, dialect)?,
+    };
+    let mut config: Config = match &given {
+        Value::Null => container.own_config(),
+        Value::Object(fields) if fields.is_empty() => container.own_config(),
+        _ => body::typed(given, "ContainerConfigWrapper", dialect)?,
     };
     let changes: Vec<String> = job
         .envs()
@@ -66,6 +72,15 @@ pub(super) fn answer(
 }
 
 impl World {
+    /// A container's files as an image takes them, if it was ever given any.
+    pub(super) fn taken_tree(&self, container: &Container) -> Option<Tree> {
+        let tree = self.store.get(container.tree?)?;
+        let image = self.images.get(&container.image);
+        let image = image.map_or_else(Tree::new, |image| image.tree.clone());
+        let base = self.images.root(&container.image);
+        Some(tree.without_init_layer(&base.unwrap_or_else(|| image.with_init_layer(0)), &image))
+    }
+
     /// Makes an image of a container; `config` is what it changes of the container's.
     pub(super) fn commit(
         &mut self,
@@ -84,7 +99,7 @@ impl World {
         });
         let parent_id = Arc::clone(&container.image);
         let parent = self.images.get(&parent_id).cloned();
-        let tree = container.tree.and_then(|tree| self.store.get(tree)).cloned();
+        let tree = self.taken_tree(container);
         let tree = tree.or_else(|| parent.as_ref().map(|parent| parent.tree.clone()));
         let tree = tree.unwrap_or_else(Tree::new);
         let size = self.size_rw_of(container);
@@ -110,7 +125,7 @@ impl World {
             comment: comment.to_string(),
             author: author.to_string(),
             container: container.id.to_string(),
-            container_config: Some(Arc::clone(own)),
+            container_config: Some(container.own_config().into()),
             config: config.into(),
             layers,
             history,

@@ -173,6 +173,11 @@ impl Container {
         }
     }
 
+    /// What it was made with, and the name that it got.
+    pub(super) fn own_config(&self) -> Config {
+        Config { hostname: self.hostname().into(), ..(*self.config).clone() }
+    }
+
     /// Its program.
     pub(super) fn path(&self) -> &str {
         self.config.argv().next().unwrap_or_default()

@@ -202,7 +202,10 @@ fn list(world: &World, job: &Job, dialect: Dialect) -> Result<Body, Failure> {
 pub(super) fn inspect(world: &World, image: &Image, dialect: Dialect) -> Result<Body, Failure> {
     let nothing = Config::default();
     let own = image.container_config.as_deref().unwrap_or(&nothing);
-    let hostname = image.container.get(..12).unwrap_or_default();
+    let hostname = match &*own.hostname {
+        "" => image.container.get(..12).unwrap_or_default(),
+        own => own,
+    };
     let diff = format!("{}/{DRIVER}/{}/diff", super::inspect::ROOT, image.digits());
     let layers: Vec<&str> = image.layers.iter().map(|layer| layer.digest.as_str()).collect();
     let tagged = world.images.tagged_at(&image.id).map(Rfc3339);
@@ -217,7 +220,7 @@ pub(super) fn inspect(world: &World, image: &Image, dialect: Dialect) -> Result<
         container_config: dialect.until(45, ShownConfig::of(own, hostname, dialect)),
         docker_version: "20.10.24",
         author: &image.author,
-        config: ShownConfig::of(&image.config, "", dialect),
+        config: ShownConfig::of(&image.config, &image.config.hostname, dialect),
         architecture: "amd64",
         os: "linux",
         size: image.size(),

@@ -66,6 +66,8 @@ pub(super) struct Images {
     tagged: BTreeMap<Arc<str>, Duration>,
     /// What those do that run no program.
     behaviours: BTreeMap<Arc<str>, Arc<Behaviour>>,
+    /// What containers of an image begin with: they share it.
+    roots: BTreeMap<Arc<str>, Tree>,
 }
 
 impl Image {
@@ -93,6 +95,7 @@ impl Images {
             digests: BTreeMap::new(),
             tagged: BTreeMap::new(),
             behaviours: BTreeMap::new(),
+            roots: BTreeMap::new(),
         };
         images.need_busybox();
         images
@@ -117,6 +120,7 @@ impl Images {
         self.all.clear();
         self.tagged.clear();
         self.behaviours.clear();
+        self.roots.clear();
     }
 
     /// Says what containers of an image do instead of running its program.
@@ -146,6 +150,22 @@ impl Images {
 
     pub(super) fn insert(&mut self, image: Image) {
         self.all.entry(Arc::clone(&image.id)).or_insert_with(|| image.into());
+    }
+
+    /// What a container of an image begins with: its files and the init layer.
+    pub(super) fn root(&self, id: &str) -> Option<Tree> {
+        let made = |image: &Arc<Image>| {
+            let created = i64::try_from(image.created.as_secs()).unwrap_or(i64::MAX);
+            image.tree.with_init_layer(created)
+        };
+        self.roots.get(id).cloned().or_else(|| self.all.get(id).map(made))
+    }
+
+    /// The same, kept for the next container.
+    pub(super) fn keep_root(&mut self, id: &Arc<str>) -> Option<Tree> {
+        let root = self.root(id)?;
+        self.roots.insert(Arc::clone(id), root.clone());
+        Some(root)
     }
 
     /// The image that a client means by an id, the beginning of one that no other has, or a name.
@@ -212,6 +232,7 @@ impl Images {
         self.all.remove(id);
         self.tagged.remove(id);
         self.behaviours.remove(id);
+        self.roots.remove(id);
         self.tags.retain(|_, image| &**image != id);
         self.digests.retain(|_, image| &**image != id);
     }
@@ -226,6 +247,28 @@ impl Images {
 
     pub(super) fn tagged_at(&self, id: &str) -> Option<Duration> {
         self.tagged.get(id).copied()
+    }
+
+    /// The layers of an image that no other image has, topmost first, each by the digest of all that is below it and itself.
+    fn unused_layers(&self, image: &Image) -> impl Iterator<Item = String> {
+        let digests = |image: &Image| -> Vec<String> {
+            image.layers.iter().map(|layer| layer.digest.clone()).collect()
+        };
+        let own = digests(image);
+        let shared = |other: &Arc<Image>| {
+            let pairs = own.iter().zip(&other.layers);
+            pairs.take_while(|(own, other)| **own == other.digest).count()
+        };
+        let kept = self.all.values().map(shared).max().unwrap_or(0);
+        let chain = own.iter().scan(String::new(), |chain, layer| {
+            *chain = match &**chain {
+                "" => layer.clone(),
+                below => super::transfer::digest(format!("{below} {layer}").as_bytes()),
+            };
+            Some(chain.clone())
+        });
+        let unused: Vec<String> = chain.skip(kept).collect();
+        unused.into_iter().rev()
     }
 
     pub(super) fn has_children(&self, id: &str) -> bool {
@@ -377,6 +420,7 @@ impl World {
             }
             self.images.remove(&image.id);
             gone.push(Gone::Deleted(image.id.to_string()));
+            gone.extend(self.images.unused_layers(&image).map(Gone::Deleted));
             self.emit("image", "delete", &image.id, &[("name", &image.id)]);
             let parent = image.parent.as_deref().and_then(|id| self.images.get(id));
             next = parent
@@ -429,7 +473,8 @@ mod tests {
         );
         let gone = world.delete_image("busybox", false, true).unwrap();
         assert_eq!(gone.first(), Some(&Gone::Untagged("busybox:latest".into())));
-        assert_eq!(gone.last(), Some(&Gone::Deleted(id)));
+        assert!(gone.contains(&Gone::Deleted(id)));
+        assert!(matches!(gone.last(), Some(Gone::Deleted(_))), "its layer goes last: {gone:?}");
         let missed = world.delete_image("busybox", false, true).unwrap_err();
         assert_eq!(missed.message, "No such image: busybox:latest");
     }

@@ -128,7 +128,7 @@ struct RegistryConfig {
     )]
     nondistributable_hostnames: Option<[(); 0]>,
     #[serde(rename = "InsecureRegistryCIDRs")]
-    insecure_registry_cidrs: [&'static str; 2],
+    insecure_registry_cidrs: &'static [&'static str],
     index_configs: BTreeMap<&'static str, Index>,
     mirrors: [(); 0],
 }
@@ -192,6 +192,32 @@ struct Namespaces {
     plugins: &'static str,
 }
 
+/// The drivers of logs.
+const LOGS: &[&str] = &[
+    "awslogs",
+    "fluentd",
+    "gcplogs",
+    "gelf",
+    "journald",
+    "json-file",
+    "local",
+    "splunk",
+    "syslog",
+];
+/// Those of 20.10.
+const LEGACY_LOGS: &[&str] = &[
+    "awslogs",
+    "fluentd",
+    "gcplogs",
+    "gelf",
+    "journald",
+    "json-file",
+    "local",
+    "logentries",
+    "splunk",
+    "syslog",
+];
+
 impl<'a> Info<'a> {
     /// Of the engine that announces `newest`, with so many clients that read its events.
     pub(super) fn of(
@@ -230,17 +256,10 @@ impl<'a> Info<'a> {
                 volume: ["local"],
                 network: ["bridge", "host", "ipvlan", "macvlan", "null", "overlay"],
                 authorization: (),
-                log: &[
-                    "awslogs",
-                    "fluentd",
-                    "gcplogs",
-                    "gelf",
-                    "journald",
-                    "json-file",
-                    "local",
-                    "splunk",
-                    "syslog",
-                ],
+                log: match dialect.is_legacy() {
+                    true => LEGACY_LOGS,
+                    false => LOGS,
+                },
             },
             memory_limit: true,
             swap_limit: true,
@@ -321,7 +340,10 @@ impl RegistryConfig {
         Self {
             nondistributable_cidrs: dialect.until(49, []),
             nondistributable_hostnames: dialect.until(49, []),
-            insecure_registry_cidrs: ["::1/128", "127.0.0.0/8"],
+            insecure_registry_cidrs: match dialect.is_legacy() {
+                true => &["127.0.0.0/8"],
+                false => &["::1/128", "127.0.0.0/8"],
+            },
             index_configs: [("docker.io", hub)].into(),
             mirrors: [],
         }

@@ -315,11 +315,11 @@ impl World {
 
     pub(super) fn size_rw_of(&self, container: &super::container::Container) -> u64 {
         let Some(tree) = container.tree.and_then(|tree| self.store.get(tree)) else { return 0 };
-        let Some(image) = self.images.get(&container.image) else { return tree.used().bytes };
-        if tree.is_same(&image.tree) {
+        let Some(base) = self.images.root(&container.image) else { return tree.used().bytes };
+        if tree.is_same(&base) {
             return 0;
         }
-        super::files::diff(&image.tree, tree)
+        super::files::diff(&base, tree)
             .iter()
             .filter(|change| change.kind != super::files::ChangeKind::Deleted)
             .filter_map(|change| tree.get(&super::mounts::names(&change.path)))

@@ -21,6 +21,7 @@ pub mod control;
 mod create;
 mod df;
 mod endpoint;
+mod etc;
 mod events;
 mod exec;
 mod failures;

@@ -277,8 +277,8 @@ impl World {
         if let Some(tree) = container.tree {
             return Some(tree);
         }
-        let tree =
-            self.images.get(&container.image).map_or_else(Tree::new, |image| image.tree.clone());
+        let nothing = || Tree::new().with_init_layer(0);
+        let tree = self.images.keep_root(&container.image).unwrap_or_else(nothing);
         let id = self.store.insert(tree);
         container.tree = Some(id);
         Some(id)

@@ -169,6 +169,7 @@ impl World {
             made.push(tree);
             let _ = mounts.add(&mut self.store, &path, "tmpfs", tree, false);
         }
+        self.mount_engine_files(serial, &mut mounts, made);
         let container = self.containers.get(serial).ok_or_else(none)?;
         let config = &container.config;
         // A program that the simulator has is run where a client asks for it; what the image runs by itself is described.
@@ -193,6 +194,7 @@ impl World {
             tty: config.tty,
             open_stdin: config.open_stdin,
             behaviour: own,
+            init: container.host.init == Some(true),
             ..Spec::default()
         };
         let seconds = i64::try_from(self.now.as_secs()).unwrap_or(i64::MAX);

@@ -455,7 +455,6 @@ fn export(world: &mut World, job: &Job, dialect: Dialect) -> Result<Vec<u8>, Fai
     let tree = world.root_tree(serial).and_then(|tree| world.store.get(tree)).cloned();
     let mut writer = Writer::new();
     if let Some(tree) = tree {
-        writer.add(".dockerenv", Node::file(Vec::new(), Meta::new(0o755, 0)));
         writer.add_all("", Arc::clone(tree.root()));
     }
     world.emit_of("export", serial, &[]);

@@ -1,11 +1,13 @@
 //! What a client sends to be built: an archive with a Dockerfile in it.
 
 use alloc::borrow::Cow;
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use crate::backend::simulator::failures::{invalid, system};
-use crate::backend::simulator::files::Tree;
+use crate::backend::simulator::files::{Name, Tree};
 use crate::backend::simulator::mounts::names;
 use crate::backend::simulator::{image_api, transfer};
 use crate::job::Failure;
@@ -20,12 +22,13 @@ const MAX_DOCKERFILE: usize = 1 << 20;
 /// # Errors
 ///
 /// In the engine's words: no archive, no Dockerfile.
-pub(super) fn read(archive: &[u8], dockerfile: &str) -> Result<(Tree, String), Failure> {
-    let mut tree = Tree::new();
+pub(super) fn read(archive: &[u8], dockerfile: &str) -> Result<(Context, String), Failure> {
+    let (mut tree, mut marks) = (Tree::new(), Marks::new());
     if !archive.is_empty() {
-        transfer::entries(archive)
-            .and_then(|entries| transfer::lay(&mut tree, entries))
-            .map_err(system)?;
+        let entries = transfer::entries(archive).map_err(system)?;
+        let marked = entries.iter().filter(|entry| !entry.mark.is_empty());
+        marks.extend(marked.map(|entry| (names(&entry.name), entry.mark.clone())));
+        transfer::lay(&mut tree, entries).map_err(system)?;
     }
     let mut path = names(dockerfile);
     if tree.get(&path).is_none() && dockerfile == DEFAULT {
@@ -55,7 +58,17 @@ pub(super) fn read(archive: &[u8], dockerfile: &str) -> Result<(Tree, String), F
             }
         }
     }
-    Ok((tree, text))
+    Ok((Context { tree, marks }, text))
+}
+
+/// What an archive said of its files beside what they are, by their paths.
+pub(super) type Marks = BTreeMap<Vec<Name>, String>;
+
+/// What a client sent.
+#[derive(Debug)]
+pub(super) struct Context {
+    pub(super) tree: Tree,
+    pub(super) marks: Marks,
 }
 
 /// The Dockerfile that is looked for if the client names none.
@@ -83,7 +96,7 @@ fn is_ignored(patterns: &str, name: &str) -> bool {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use super::{is_ignored, read};
+    use super::{Context, is_ignored, read};
     use crate::backend::simulator::files::tar::Writer;
     use crate::backend::simulator::files::{Meta, Node};
     use crate::backend::simulator::gzip::tests::gzip;
@@ -122,7 +135,7 @@ pub(super) mod tests {
     fn the_dockerfile_may_be_ignored_itself() {
         let archive =
             tar(&[("Dockerfile", "FROM a"), (".dockerignore", "Docker*\nb\n"), ("b", "")]);
-        let (tree, _) = read(&archive, "Dockerfile").unwrap();
+        let (Context { tree, .. }, _) = read(&archive, "Dockerfile").unwrap();
         assert!(tree.get(&names("Dockerfile")).is_none());
         assert!(tree.get(&names("b")).is_some() && tree.get(&names(".dockerignore")).is_some());
         assert!(!is_ignored("*\n!Dockerfile", "Dockerfile") && !is_ignored("#*", "#x"));

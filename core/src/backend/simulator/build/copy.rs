@@ -8,6 +8,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use sha2::{Digest, Sha256};
 
+use super::context::Marks;
 use crate::backend::simulator::files::{Errno, Kind, MAX_DEPTH, Meta, Name, Node, Tree};
 use crate::backend::simulator::mounts::names;
 use crate::backend::simulator::process::pattern::Pattern;
@@ -25,8 +26,15 @@ pub(super) struct Source {
 /// Where files come from.
 pub(super) struct Origin<'a> {
     pub(super) tree: &'a Tree,
+    /// What the client's archive said beside; an image says nothing.
+    pub(super) marks: Option<&'a Marks>,
+}
+
+impl Origin<'_> {
     /// It is an image, not what the client has sent.
-    pub(super) is_image: bool,
+    const fn is_image(&self) -> bool {
+        self.marks.is_none()
+    }
 }
 
 /// How files are laid.
@@ -104,7 +112,7 @@ pub(super) fn find(
 fn find_one(origin: &Origin<'_>, path: &str, all: &mut Vec<Source>) -> Result<(), String> {
     let path = path.strip_prefix('/').unwrap_or(path);
     let path = path.strip_prefix("./").unwrap_or(path);
-    let missed = || match origin.is_image {
+    let missed = || match origin.is_image() {
         true => format!("stat {path}: file does not exist"),
         false => format!(
             "file not found in build context or excluded by .dockerignore: stat {path}: file does not exist"
@@ -134,7 +142,7 @@ fn find_one(origin: &Origin<'_>, path: &str, all: &mut Vec<Source>) -> Result<()
 fn missed_at<'a>(origin: &'a Origin<'_>, place: &'a [Name]) -> impl FnOnce() -> String + 'a {
     move || {
         let path = place.join("/");
-        match origin.is_image {
+        match origin.is_image() {
             true => format!("stat {path}: file does not exist"),
             false => format!(
                 "file not found in build context or excluded by .dockerignore: stat {path}: file does not exist"
@@ -149,7 +157,9 @@ fn source(origin: &Origin<'_>, path: &str) -> Option<Source> {
     let kind = if node.is_directory() { "dir" } else { "file" };
     let name = place.last().cloned().unwrap_or_else(|| "".into());
     let mut hash = Sha256::new();
-    feed(&mut hash, if node.is_directory() { "" } else { &name }, &node);
+    let marks = origin.marks.filter(|marks| !marks.is_empty());
+    let top = if node.is_directory() { "" } else { &*name };
+    feed(&mut hash, top, &node, marks.map(|marks| (marks, place.clone())).as_mut());
     Some(Source { name, node, hash: format!("{kind}:{}", hex(hash)) })
 }
 
@@ -181,7 +191,10 @@ fn has_wildcards(path: &str) -> bool {
 }
 
 /// What a node is, but for when it was changed.
-fn feed(hash: &mut Sha256, name: &str, node: &Node) {
+fn feed(hash: &mut Sha256, name: &str, node: &Node, mut marks: Option<&mut (&Marks, Vec<Name>)>) {
+    if let Some(mark) = marks.as_deref().and_then(|(marks, place)| marks.get(place)) {
+        hash.update(mark);
+    }
     hash.update((name.len() as u64).to_le_bytes());
     hash.update(name);
     hash.update(node.st_mode().to_le_bytes());
@@ -201,7 +214,13 @@ fn feed(hash: &mut Sha256, name: &str, node: &Node) {
         Kind::Directory(entries) => {
             bytes(&(entries.len() as u64).to_le_bytes());
             for (name, child) in entries {
-                feed(hash, name, child);
+                if let Some((_, place)) = marks.as_deref_mut() {
+                    place.push(name.clone());
+                }
+                feed(hash, name, child, marks.as_deref_mut());
+                if let Some((_, place)) = marks.as_deref_mut() {
+                    place.pop();
+                }
             }
         }
     }
@@ -391,7 +410,7 @@ pub(super) fn destination(working_dir: &str, dest: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Laying, Origin, destination, find, hash, lay, owner};
+    use super::{Laying, Marks, Origin, destination, find, hash, lay, owner};
     use crate::backend::simulator::build::context::tests::tar;
     use crate::backend::simulator::files::{Meta, Node, Tree};
     use crate::backend::simulator::mounts::names;
@@ -441,7 +460,7 @@ mod tests {
         let mut sources: Vec<String> = paths.split(' ').map(ToString::to_string).collect();
         let dest = sources.pop().unwrap();
         let context = context();
-        let found = find(&Origin { tree: &context, is_image: false }, &sources, add)?;
+        let found = find(&Origin { tree: &context, marks: Some(&Marks::new()) }, &sources, add)?;
         let mut image = tree(&[("hello", "hi"), ("data/", "")]);
         let owner = if chown.is_empty() { (0, 0) } else { owner(&image, chown)? };
         let how = Laying { dest: &dest, owner: Some(owner), unpack: add, now: 9 };
@@ -513,15 +532,18 @@ mod tests {
 
     #[test]
     fn the_cache_knows_what_files_hold_and_not_when() {
-        let hash_of = |files: &[(&str, &str)]| {
+        let hash_of = |files: &[(&str, &str)], marks: &[(&str, &str)]| {
             let tree = tree(files);
-            hash(&find(&Origin { tree: &tree, is_image: false }, &["d".into()], false).unwrap())
+            let marks: Marks =
+                marks.iter().map(|(path, mark)| (names(path), (*mark).to_string())).collect();
+            hash(&find(&Origin { tree: &tree, marks: Some(&marks) }, &["d".into()], false).unwrap())
         };
-        let one = hash_of(&[("d/", ""), ("d/a", "1")]);
+        let one = hash_of(&[("d/", ""), ("d/a", "1")], &[]);
         assert!(one.starts_with("dir:") && one.len() == 68);
-        assert_eq!(one, hash_of(&[("d/", ""), ("d/a", "1"), ("e", "")]));
-        assert_ne!(one, hash_of(&[("d/", ""), ("d/a", "2")]));
-        assert!(hash_of(&[("d", "1")]).starts_with("file:"));
+        assert_eq!(one, hash_of(&[("d/", ""), ("d/a", "1"), ("e", "")], &[("e", "root:root:0")]));
+        assert_ne!(one, hash_of(&[("d/", ""), ("d/a", "2")], &[]));
+        assert_ne!(one, hash_of(&[("d/", ""), ("d/a", "1")], &[("d/a", "root:root:0")]));
+        assert!(hash_of(&[("d", "1")], &[]).starts_with("file:"));
     }
 
     #[test]

@@ -35,7 +35,6 @@ use self::output::Output;
 use super::config::Config;
 use super::container::Serial;
 use super::failures::invalid;
-use super::files::Tree;
 use super::images::Image;
 use super::world::World;
 use crate::job::{Failure, Stream};
@@ -46,7 +45,7 @@ const MAX_STEPS: usize = 1_000;
 /// A build that is under way.
 pub(super) struct Build {
     options: Options,
-    context: Tree,
+    context: context::Context,
     escape: char,
     args: Args,
     todo: VecDeque<Todo>,

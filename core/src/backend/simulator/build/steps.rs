@@ -7,6 +7,7 @@ use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use super::context::Context;
 use super::dockerfile::Line;
 use super::expand::{expand, expand_words};
 use super::image::{Made, cached, child, scratch};
@@ -342,13 +343,17 @@ impl Build {
         if !asked.chmod.is_empty() {
             return Err(format!("the --chmod {BUILDKIT}").into());
         }
-        let origin = match &*asked.from {
-            "" => self.context.clone(),
-            from => self.other(world, from).map_err(|trouble| {
+        let other = match &*asked.from {
+            "" => None,
+            from => Some(self.other(world, from).map_err(|trouble| {
                 format!("invalid from flag value {from}: {}", trouble.message)
-            })?,
+            })?),
         };
-        let origin = copy::Origin { tree: &origin, is_image: !asked.from.is_empty() };
+        let Context { tree, marks } = &self.context;
+        let origin = match &other {
+            Some(tree) => copy::Origin { tree, marks: None },
+            None => copy::Origin { tree, marks: Some(marks) },
+        };
         let sources = copy::find(&origin, &asked.sources, asked.add)?;
         if sources.len() > 1 && !asked.dest.ends_with('/') {
             return Err(format!(
@@ -371,7 +376,7 @@ impl Build {
         let Some(stage) = &self.stage else { return Ok(()) };
         let mut tree = stage.tree();
         let owner = match &*asked.chown {
-            "" if origin.is_image => None,
+            "" if other.is_some() => None,
             "" => Some((0, 0)),
             chown => Some(copy::owner(&tree, chown)?),
         };
@@ -443,7 +448,7 @@ impl Build {
             return Err(Trouble { message, code: Some(code) });
         };
         let id = container.id.to_string();
-        let tree = container.tree.and_then(|tree| world.store.get(tree)).cloned();
+        let tree = world.taken_tree(container);
         let Some(stage) = &self.stage else { return Ok(()) };
         let tree = tree.unwrap_or_else(|| stage.tree());
         self.add_image(world, tree, running.config, id);

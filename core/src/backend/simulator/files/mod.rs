@@ -34,6 +34,7 @@
 mod diff;
 mod errno;
 mod image;
+mod init;
 mod mounts;
 mod node;
 pub mod tar;

@@ -51,6 +51,7 @@
 
 mod applets;
 mod behaviour;
+mod init;
 mod kernel;
 mod open;
 pub(super) mod pattern;

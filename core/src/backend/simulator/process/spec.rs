@@ -28,6 +28,8 @@ pub struct Spec {
     pub open_stdin: bool,
     /// Rows and columns of the terminal; 0 if unknown.
     pub size: (u16, u16),
+    /// Whether the first process is an init that starts the program as its child, as `docker run --init` has it.
+    pub init: bool,
     /// What to do instead of looking for a program.
     pub behaviour: Option<Arc<Behaviour>>,
 }

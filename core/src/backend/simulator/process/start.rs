@@ -8,11 +8,13 @@ use alloc::vec::Vec;
 
 use super::applets;
 use super::behaviour::Performance;
+use super::init::Init;
 use super::kernel::{Process, Program, State};
 use super::open::Open;
 use super::session::Session;
 use super::shell::Shell;
 use super::{MAX_PROCESSES, Pid, Processes, Spec, StartError, Stream, System};
+use crate::backend::simulator::etc::INIT;
 use crate::backend::simulator::files::{APPLET, Errno, Kind, View};
 
 /// Where programs are looked for if nothing else is said.
@@ -36,8 +38,8 @@ impl Processes {
         }
         let env = environment(&spec, system.hostname, &user.home);
         (system.files.uid, system.files.gid) = (user.uid, user.gid);
-        let program: Box<dyn Program> = match &spec.behaviour {
-            Some(behaviour) => Box::new(Performance::new(behaviour.clone())),
+        let program: Result<Box<dyn Program>, StartError> = match &spec.behaviour {
+            Some(behaviour) => Ok(Box::new(Performance::new(behaviour.clone()))),
             None => {
                 let path = env.iter().find_map(|entry| entry.strip_prefix("PATH="));
                 load(&system.files, &cwd, path.unwrap_or(PATH), &spec.argv).map_err(|error| {
@@ -48,8 +50,19 @@ impl Processes {
                         LoadError::Denied => StartError::NotExecutable { file },
                         LoadError::Format(_) => StartError::BadFormat { file },
                     }
-                })?
+                })
             }
+        };
+        let mut argv: Arc<[String]> = spec.argv.into();
+        let program: Box<dyn Program> = match (spec.init, program) {
+            // What cannot be started is the init's to say.
+            (true, program) => {
+                let own = Init::new(program, Arc::clone(&argv));
+                let before = [INIT, "--"].map(String::from);
+                argv = before.into_iter().chain(argv.iter().cloned()).collect();
+                Box::new(own)
+            }
+            (false, program) => program?,
         };
         if self.table.len() >= MAX_PROCESSES {
             return Err(StartError::TooMany);
@@ -57,7 +70,7 @@ impl Processes {
         let process = Process {
             parent: 0,
             session: 0,
-            argv: spec.argv.into(),
+            argv,
             env: env.into(),
             cwd: cwd.into(),
             uid: user.uid,
@@ -67,10 +80,10 @@ impl Processes {
             saved: Vec::new(),
             state: State::Ready,
             stopped: false,
-            background: false,
+            background: spec.init,
             pending: 0,
             ignored: 0,
-            caught: 0,
+            caught: if spec.init { Init::caught() } else { 0 },
             program: Some(program),
             started: system.unix,
             fuel: 0,

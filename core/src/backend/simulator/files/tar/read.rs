@@ -22,6 +22,9 @@ pub struct Entry {
     pub kind: EntryKind,
     /// Permissions, owner, time.
     pub meta: Meta,
+    /// What else its writer said, as `user:group:kind` with the bits of the mode above the permissions in octal digits;
+    /// empty if it is nothing. By this dockerd's builds tell archives of the same files apart.
+    pub mark: String,
 }
 
 /// What an entry is.
@@ -252,7 +255,14 @@ impl Reader {
             gid: extended.gid.unwrap_or(id(read(header::GID)?)),
             mtime: extended.mtime.unwrap_or(read(header::MTIME)?),
         };
-        let entry = |name: String, kind| Data::Entry(Entry { name, kind, meta });
+        let (user, group) = (lossy(text(block, header::USER)), lossy(text(block, header::GROUP)));
+        let above = read(header::MODE)? >> 12;
+        let mark = match (&*user, &*group, above) {
+            ("", "", 0) => String::new(),
+            _ => format!("{user}:{group}:{above:o}"),
+        };
+        let entry =
+            |name: String, kind| Data::Entry(Entry { name, kind, meta, mark: mark.clone() });
         let limit = match kind {
             b'L' | b'K' | b'x' => MAX_EXTENSION,
             b'g' => u64::MAX >> 1,

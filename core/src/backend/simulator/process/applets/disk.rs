@@ -7,24 +7,65 @@ use alloc::vec::Vec;
 use super::{Options, Output, Sys};
 use crate::backend::simulator::files::{Kind, Node};
 
-/// Source, place, kind and whether it is read-only.
-fn mounts(sys: &Sys<'_, '_>) -> Vec<(String, String, &'static str, bool)> {
-    let mounts = sys.system.files.mounts();
-    let mut all =
-        Vec::from([("overlay".to_string(), "/".to_string(), "overlay", mounts.read_only())]);
-    for (source, place) in [("proc", "/proc"), ("tmpfs", "/dev"), ("sysfs", "/sys")] {
-        all.push((
-            source.into(),
-            place.into(),
-            if place == "/dev" { "tmpfs" } else { source },
-            false,
-        ));
-    }
-    for mount in mounts.list() {
+/// What is mounted at a place.
+struct FileSystem {
+    source: String,
+    place: String,
+    kind: &'static str,
+    read_only: bool,
+    /// KiB in all, and those that are used; none where there is nothing to count.
+    blocks: Option<(u64, u64)>,
+}
+
+/// What the kernel mounts in every container, behind the root.
+const KERNEL: [(&str, &str, &str); 6] = [
+    ("proc", "/proc", "proc"),
+    ("tmpfs", "/dev", "tmpfs"),
+    ("devpts", "/dev/pts", "devpts"),
+    ("sysfs", "/sys", "sysfs"),
+    ("mqueue", "/dev/mqueue", "mqueue"),
+    ("shm", "/dev/shm", "tmpfs"),
+];
+/// KiB of `/dev/shm`.
+const SHM: u64 = 65_536;
+
+/// All that is mounted, in the order in which it was.
+fn mounts(sys: &Sys<'_, '_>) -> Vec<FileSystem> {
+    let files = &sys.system.files;
+    let counted = |place: &str| {
+        let (at, _) = files.locate("/", place, true).ok()?;
+        let tree = files.store().get(at.tree())?;
+        Some((tree.limits().bytes / 1024, tree.used().bytes.div_ceil(1024)))
+    };
+    let mounts = files.mounts();
+    let mut all = Vec::from([FileSystem {
+        source: "overlay".into(),
+        place: "/".into(),
+        kind: "overlay",
+        read_only: mounts.read_only(),
+        blocks: counted("/"),
+    }]);
+    all.extend(KERNEL.map(|(source, place, kind)| FileSystem {
+        source: source.into(),
+        place: place.into(),
+        kind,
+        read_only: kind == "sysfs",
+        blocks: match source {
+            "tmpfs" => counted(place),
+            "shm" => Some((SHM, 0)),
+            _ => None,
+        },
+    }));
+    all.extend(mounts.list().iter().map(|mount| {
         let place: String = mount.path.iter().map(|name| format!("/{name}")).collect();
-        let kind = if &*mount.source == "tmpfs" { "tmpfs" } else { "ext4" };
-        all.push((mount.source.to_string(), place, kind, mount.read_only));
-    }
+        FileSystem {
+            source: mount.source.to_string(),
+            kind: if &*mount.source == "tmpfs" { "tmpfs" } else { "ext4" },
+            read_only: mount.read_only,
+            blocks: counted(&place),
+            place,
+        }
+    }));
     all
 }
 
@@ -34,35 +75,55 @@ pub(super) fn mount(sys: &mut Sys<'_, '_>, args: &[String], done: &mut Output) -
         done.complain(&format!("{own}: permission denied (are you root?)"));
         return 1;
     }
-    for (source, place, kind, read_only) in mounts(sys) {
+    for FileSystem { source, place, kind, read_only, .. } in mounts(sys) {
         let access = if read_only { "ro" } else { "rw" };
         done.line(&format!("{source} on {place} type {kind} ({access},relatime)"));
     }
     0
 }
 
+/// The file system that a path is on: the last one of those that are mounted deepest.
+fn holding(sys: &mut Sys<'_, '_>, all: &[FileSystem], path: &str) -> Option<usize> {
+    let cwd = sys.cwd();
+    let path = sys.system.files.canonical(&cwd, path).ok()?;
+    let holds = |place: &str| {
+        let below = path.strip_prefix(place.trim_end_matches('/'));
+        below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    let holding = all.iter().enumerate().filter(|(_, one)| holds(&one.place));
+    holding.max_by_key(|(_, one)| one.place.len()).map(|(nth, _)| nth)
+}
+
 pub(super) fn df(sys: &mut Sys<'_, '_>, args: &[String], done: &mut Output) -> u8 {
     let Some(options) = Options::parse(args, "hkPTmai", "", done) else { return 1 };
-    let human = options.has('h');
+    let (human, mut status) = (options.has('h'), 0);
+    let all = mounts(sys);
+    let mut shown: Vec<&FileSystem> = Vec::new();
+    for path in &options.operands {
+        match holding(sys, &all, path) {
+            Some(nth) => shown.push(&all[nth]),
+            None => {
+                done.complain(&format!("df: {path}: can't find mount point"));
+                status = 1;
+            }
+        }
+    }
+    if options.operands.is_empty() {
+        shown.extend(all.iter().filter(|one| one.blocks.is_some() || options.has('a')));
+    }
     done.line(&format!(
         "Filesystem           {} Use% Mounted on",
         if human { "     Size      Used Available" } else { "1K-blocks      Used Available" }
     ));
     let show = |kib: u64| match kib {
         _ if !human => kib.to_string(),
-        0..1024 => format!("{kib}.0K"),
+        0 => "0".into(),
+        1..1024 => format!("{kib}.0K"),
         1024..1_048_576 => format!("{:.1}M", kib as f64 / 1024.0),
         _ => format!("{:.1}G", kib as f64 / 1_048_576.0),
     };
-    for (source, place, kind, _) in mounts(sys) {
-        if matches!(kind, "proc" | "sysfs") {
-            continue;
-        }
-        let files = &sys.system.files;
-        let tree =
-            files.locate("/", &place, true).ok().and_then(|(at, _)| files.store().get(at.tree()));
-        let Some(tree) = tree else { continue };
-        let (size, used) = (tree.limits().bytes / 1024, tree.used().bytes.div_ceil(1024));
+    for FileSystem { source, place, blocks, .. } in shown {
+        let (size, used) = blocks.unwrap_or_default();
         let free = size.saturating_sub(used);
         let percent = (used * 100).div_ceil(size.max(1));
         done.line(&format!(
@@ -72,7 +133,7 @@ pub(super) fn df(sys: &mut Sys<'_, '_>, args: &[String], done: &mut Output) -> u
             show(free)
         ));
     }
-    0
+    status
 }
 
 pub(super) fn du(sys: &mut Sys<'_, '_>, args: &[String], done: &mut Output) -> u8 {

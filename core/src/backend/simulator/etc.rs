@@ -1,0 +1,102 @@
+//! The files that an engine mounts over `/etc` while a container runs: who it is, and whom it knows.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::container::Serial;
+use super::files::{Meta, Mounts, Node, Tree, TreeId};
+use super::mounts::names;
+use super::world::World;
+
+/// What `/etc/hosts` says in every container.
+const LOCAL: &str = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::0\tip6-localnet\n\
+                     ff00::0\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n";
+/// Asked where the host knows no other server.
+const SERVERS: [&str; 2] = ["8.8.8.8", "8.8.4.4"];
+/// The engine's own server, on networks that somebody made.
+const OWN_SERVER: &str = "127.0.0.11";
+
+/// Where `--init` mounts its program.
+pub(super) const INIT: &str = "/sbin/docker-init";
+
+impl World {
+    /// Mounts what a container that starts needs beside its own mounts, but for the places where it has mounts itself.
+    pub(super) fn mount_engine_files(
+        &mut self,
+        serial: Serial,
+        mounts: &mut Mounts,
+        made: &mut Vec<TreeId>,
+    ) {
+        let Some(container) = self.containers.get(serial) else { return };
+        let now = i64::try_from(self.now.as_secs()).unwrap_or(i64::MAX);
+        let mut files = Vec::from([
+            (
+                "/etc/resolv.conf",
+                "/dev/vda1",
+                Node::file(self.resolv_conf(serial), Meta::new(0o644, now)),
+            ),
+            (
+                "/etc/hostname",
+                "/dev/vda1",
+                Node::file(format!("{}\n", container.hostname()), Meta::new(0o644, now)),
+            ),
+            ("/etc/hosts", "/dev/vda1", Node::file(self.hosts(serial), Meta::new(0o644, now))),
+        ]);
+        if container.host.init == Some(true) {
+            let program = Node::file(super::files::APPLET, Meta::new(0o755, now));
+            files.push((INIT, "/dev/vda1", program));
+        }
+        for (path, source, node) in files {
+            let place = names(path);
+            if mounts.list().iter().any(|mount| place.starts_with(&mount.path)) {
+                continue;
+            }
+            let tree = self.store.insert(Tree::of(node));
+            made.push(tree);
+            // A place where nothing can be mounted stays as it is.
+            let _ = mounts.add(&mut self.store, path, source, tree, path == INIT);
+        }
+    }
+
+    fn hosts(&self, serial: Serial) -> String {
+        let mut text = String::from(LOCAL);
+        let Some(container) = self.containers.get(serial) else { return text };
+        for extra in container.host.extra_hosts.iter().flatten() {
+            if let Some((name, address)) = extra.split_once(':') {
+                text.push_str(&format!("{address}\t{name}\n"));
+            }
+        }
+        let joined = container.endpoints.iter().filter_map(|endpoint| endpoint.joined.as_ref());
+        for address in joined.filter_map(|joined| joined.address) {
+            text.push_str(&format!("{address}\t{}\n", container.hostname()));
+        }
+        text
+    }
+
+    fn resolv_conf(&self, serial: Serial) -> String {
+        let Some(container) = self.containers.get(serial) else { return String::new() };
+        let host = &container.host;
+        let own: Vec<&str> = host.dns.iter().flatten().map(|server| &**server).collect();
+        let user_defined = !matches!(host.network(), "default" | "bridge" | "host" | "none");
+        let (servers, options) = match () {
+            () if user_defined => (&[OWN_SERVER][..], Some("ndots:0")),
+            () if own.is_empty() => (&SERVERS[..], None),
+            () => (&own[..], None),
+        };
+        let mut text = String::new();
+        let search: Vec<&str> = host.dns_search.iter().flatten().map(|domain| &**domain).collect();
+        if !search.is_empty() {
+            text.push_str(&format!("search {}\n", search.join(" ")));
+        }
+        for server in servers {
+            text.push_str(&format!("nameserver {server}\n"));
+        }
+        let asked = host.dns_options.iter().flatten().map(|option| &**option);
+        let options: Vec<&str> = asked.chain(options).collect();
+        if !options.is_empty() {
+            text.push_str(&format!("options {}\n", options.join(" ")));
+        }
+        text
+    }
+}
