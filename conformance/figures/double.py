@@ -31,26 +31,31 @@ def serve(path, core):
     listener.bind(path)
     os.chmod(path, 0o666)
     listener.listen(4096)
-    held, waiting = [], selectors.DefaultSelector()
+    waiting = selectors.DefaultSelector()
     waiting.register(listener, selectors.EVENT_READ)
     while True:
         for key, _ in waiting.select():
             if key.fileobj is listener:
                 waiting.register(listener.accept()[0], selectors.EVENT_READ, bytearray())
                 continue
-            data = key.fileobj.recv(65536)
+            try:
+                data = key.fileobj.recv(65536)
+            except OSError:
+                data = b""
             key.data.extend(data)
             if data and b"\r\n\r\n" not in key.data:
                 continue
-            waiting.unregister(key.fileobj)
             if not data:
+                waiting.unregister(key.fileobj)
                 key.fileobj.close()
                 continue
             asked = bytes(key.data).split(b" ", 2)[1].decode()
             if asked.endswith("/hold"):
+                # It is watched on, for its end.
                 key.fileobj.sendall(SWITCH)
-                held.append(key.fileobj)
+                key.data.clear()
             else:
+                waiting.unregister(key.fileobj)
                 threading.Thread(target=answer, args=(key.fileobj, asked), daemon=True).start()
 
 
