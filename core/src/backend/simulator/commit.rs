@@ -101,7 +101,7 @@ impl World {
         let parent = self.images.get(&parent_id).cloned();
         let tree = self.taken_tree(container);
         let tree = tree.or_else(|| parent.as_ref().map(|parent| parent.tree.clone()));
-        let tree = tree.unwrap_or_else(Tree::new);
+        let tree = tree.unwrap_or_default();
         let size = self.size_rw_of(container);
         let changed = parent.as_ref().is_none_or(|parent| !parent.tree.is_same(&tree));
         let mut layers = parent.as_ref().map(|parent| parent.layers.clone()).unwrap_or_default();

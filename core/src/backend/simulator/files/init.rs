@@ -51,7 +51,7 @@ impl Tree {
         for laid in diff(image, base).iter().rev().filter(|laid| laid.kind == ChangeKind::Added) {
             let path = names(&laid.path);
             let is_as_laid = |(now, then): (&Arc<Node>, &Arc<Node>)| {
-                let empty = now.entries().is_some_and(|entries| entries.is_empty());
+                let empty = now.entries().is_some_and(alloc::collections::BTreeMap::is_empty);
                 let same = empty && then.is_directory() || now.kind == then.kind;
                 same && Meta { mtime: 0, ..now.meta } == Meta { mtime: 0, ..then.meta }
             };
