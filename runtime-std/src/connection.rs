@@ -44,8 +44,8 @@ pub(crate) struct Splice {
 const STACK: usize = 512 * 1024;
 /// Large enough that the calls do not show in a long body, small enough for what a connection may hold at most (256 KiB).
 const READ: usize = 128 * 1024;
-/// The same for what passes to another connection: nothing else holds any of it.
-const SPLICE: usize = 256 * 1024;
+/// The same for what passes to another connection, once it comes faster than that: nothing else holds any of it.
+pub(crate) const SPLICE: usize = 256 * 1024;
 #[cfg(target_vendor = "apple")]
 const SEND: SendFlags = SendFlags::DONTWAIT;
 #[cfg(not(target_vendor = "apple"))]
@@ -116,7 +116,7 @@ impl Connection {
         if let Some(tls) = &self.tls {
             return self.serve_encrypted(shared, tls);
         }
-        let mut buffer = vec![0; SPLICE];
+        let mut buffer = vec![0; READ];
         while self.wait_for_grant() {
             let splice = lock(&self.splice).take();
             if let Some(splice) = splice {
@@ -125,12 +125,17 @@ impl Connection {
                         drop(buffer);
                         return self.ended(shared, self.spliced(&spliced));
                     }
-                    Ok(spliced) => shared.handle(self.spliced(&spliced), self),
+                    Ok(spliced) => {
+                        if buffer.len() > READ {
+                            buffer = vec![0; READ];
+                        }
+                        shared.handle(self.spliced(&spliced), self);
+                    }
                     Err(error) => return self.failed(shared, &error),
                 }
                 continue;
             }
-            match (&self.stream).read(&mut buffer[..READ]) {
+            match (&self.stream).read(&mut buffer) {
                 Ok(0) => {
                     drop(buffer);
                     return self.ended(shared, Input::PeerShutdown(self.id));
@@ -212,8 +217,16 @@ impl Connection {
             return Some(Input::Spliced { from: self.id, bytes: 0, eof: false });
         }
         *lock(&self.splice) = Some(Splice { to, limit });
+        if self.is_closed() {
+            // Closed by another thread meanwhile: two that feed each other would keep each other.
+            self.forget_splice();
+        }
         self.grant(own);
         None
+    }
+
+    fn forget_splice(&self) {
+        lock(&self.splice).take();
     }
 
     /// Writes all that another connection has brought, and waits for room. False: this one takes nothing more.
@@ -323,6 +336,7 @@ impl Connection {
     pub(crate) fn close(&self, why: CloseReason) {
         log::debug!("{} closes: {why}", self.id);
         self.closed.store(true, Ordering::SeqCst);
+        self.forget_splice();
         let both = if why.is_reset() {
             self.stream.reset_on_close();
             // One that waits to write has to come back before the socket can be closed; what it wrote stands before any end

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use libswarm::node::Input;
 
-use crate::connection::{Connection, Splice};
+use crate::connection::{Connection, SPLICE, Splice};
 use crate::shared::Shared;
 
 /// What became of a splice.
@@ -25,7 +25,7 @@ impl Connection {
         self: &Arc<Self>,
         shared: &Arc<Shared>,
         splice: &Splice,
-        buffer: &mut [u8],
+        buffer: &mut Vec<u8>,
     ) -> io::Result<Spliced> {
         let mut bytes = 0;
         loop {
@@ -46,6 +46,10 @@ impl Connection {
                     shared.tell(Input::WriteFailed(splice.to.id));
                 }
                 return Ok(Spliced { bytes, ended: false });
+            }
+            if length == buffer.len() && length < SPLICE {
+                // More comes than that holds.
+                *buffer = vec![0; SPLICE];
             }
             if splice.limit == Some(bytes) {
                 return Ok(Spliced { bytes, ended: false });
