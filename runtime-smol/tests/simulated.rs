@@ -1,4 +1,3 @@
-//! The simulator beside a real engine, and beside what was recorded from one.
+//! The simulator beside what was recorded from a real engine.
 
-libswarm_conformance::simulated_tests!(env!("CARGO_BIN_EXE_swarmd"));
 libswarm_conformance::imitation_tests!(env!("CARGO_BIN_EXE_swarmd"));

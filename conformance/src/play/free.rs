@@ -53,7 +53,7 @@ pub const PLACES: &[Place] = &[
     place("*", "HostnamePath", How::Value, FILE),
     place("*", "HostsPath", How::Value, FILE),
     place("*", "*Mountpoint", How::Value, FILE),
-    place("*", "Mounts.Source", How::Value, FILE),
+    place("*", "*Mounts.Source", How::Value, FILE),
     place("* /info", "*", How::Value, MACHINE),
     place("* /info", "Labels", How::Whole, MACHINE),
     place("* /info", "DriverStatus", How::Whole, MACHINE),
