@@ -103,8 +103,7 @@ async function main() {
       if (all.includes('destroy')) resolve(all);
     });
   });
-  // It waits only after the start: what is removed at once is gone by then.
-  await docker.run('busybox', ['sleep', '0.3'], new PassThrough(), { name: 'ode5', HostConfig: { AutoRemove: true } });
+  await docker.run('busybox', ['true'], new PassThrough(), { name: 'ode5', HostConfig: { AutoRemove: true } });
   // The engine may say 'detach' too: whether a stream's end or its client's was first.
   say('events', (await actions).filter((action) => action !== 'detach').sort());
   events.destroy();

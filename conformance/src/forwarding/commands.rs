@@ -1,6 +1,5 @@
 //! A script of docker commands, each run at the engine itself and through a daemon.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -114,26 +113,15 @@ fn compare(binary: &Path, docker: &Path, simulator: Option<&str>) -> Vec<String>
         }
     }
     for host in &daemon.addresses {
-        let differs = |(nth, got): (usize, Option<Outcome>)| {
-            let got = got.filter(|got| *got != expected[nth])?;
-            let (docker, command) = (docker.display(), steps[nth].command);
-            let (got, expected) = (got.show(), expected[nth].show());
-            Some((nth, format!("{docker} through {host}: {command}\n{got}instead of\n{expected}")))
-        };
-        let first: BTreeMap<usize, String> =
-            bench.run(&steps, host).into_iter().enumerate().filter_map(differs).collect();
-        if first.is_empty() {
-            continue;
-        }
-        // What depends on who is faster, in docker's command, its engine or a terminal, differs at the engine itself too, now
-        // and then. What this daemon changes differs each time.
-        let second: BTreeMap<usize, String> =
-            bench.run(&steps, host).into_iter().enumerate().filter_map(differs).collect();
-        for (nth, difference) in first {
-            if second.contains_key(&nth) {
-                differences.push(difference);
-            } else {
-                println!("once of twice, {difference}");
+        for ((step, expected), got) in steps.iter().zip(&expected).zip(bench.run(&steps, host)) {
+            if let Some(got) = got.filter(|got| got != expected) {
+                differences.push(format!(
+                    "{} through {host}: {}\n{}instead of\n{}",
+                    docker.display(),
+                    step.command,
+                    got.show(),
+                    expected.show()
+                ));
             }
         }
     }
