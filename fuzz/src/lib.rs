@@ -26,7 +26,7 @@ pub use client::http1_client;
 pub use routes::routes;
 pub use rpc::rpc;
 pub use server::http1_server;
-pub use simulator::{archive, shell, simulator, state_file};
+pub use simulator::{archive, dockerfile, shell, simulator, state_file};
 
 /// Adds data to what was seen, joined with data of the same kind before it: pieces are no part of the meaning.
 fn join<T>(seen: &mut Vec<T>, what: T, merge: impl FnOnce(&mut T, T) -> Option<T>) {

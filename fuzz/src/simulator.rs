@@ -1,10 +1,12 @@
-//! The simulated engine: what clients ask of it, what a state file says, what its shell runs, what archives it is given.
+//! The simulated engine: what clients ask of it, what a state file says, what its shell runs, what archives and Dockerfiles it
+//! is given.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use libswarm::backend::Simulator;
-use libswarm::backend::simulator::files::tar::{Reader, unpack};
-use libswarm::backend::simulator::files::{Mounts, Store, Tree, View};
+use libswarm::backend::simulator::files::tar::{Reader, Writer, unpack};
+use libswarm::backend::simulator::files::{Meta, Mounts, Node, Store, Tree, View};
 use libswarm::backend::simulator::process::{OUTPUT, Processes, Progress, Signal, Spec, System};
 use libswarm::docker::version::ApiVersion;
 use libswarm::http1::{Limits, Server, ServerEvent};
@@ -74,8 +76,17 @@ impl Scene {
 
     /// Starts the job of a request, and says whether that is endless. `None` for what is no request.
     fn start(&mut self, method: &str, target: &str, body: &str) -> Option<(JobId, bool)> {
+        self.send(method, target, ("application/json", body.as_bytes()))
+    }
+
+    fn send(
+        &mut self,
+        method: &str,
+        target: &str,
+        (kind, body): (&str, &[u8]),
+    ) -> Option<(JobId, bool)> {
         let request = format!(
-            "{method} {target} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+            "{method} {target} HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n",
             body.len()
         );
         let mut server = Server::new(Limits::default());
@@ -86,7 +97,7 @@ impl Scene {
         let endless = job.is_endless() || job.hijacks();
         let id = self.engine.start(self.now, job, 0);
         // The body in two pieces, and then nothing more.
-        let (first, second) = body.as_bytes().split_at(body.len() / 2);
+        let (first, second) = body.split_at(body.len() / 2);
         for piece in [first, second] {
             if !piece.is_empty() && self.engine.wants_stdin(id) {
                 self.engine.stdin(self.now, id, piece);
@@ -194,6 +205,47 @@ pub fn shell(data: &[u8]) {
     processes.signal(pid, Signal::KILL);
     system(now, &mut |system| _ = processes.step(system, 2_000));
     assert!(processes.exited(pid).is_some() && !processes.is_alive());
+}
+
+/// A build of any Dockerfile ends within a day or waits for a RUN, says only lines of JSON, and when its client has gone, none of
+/// its containers is left.
+pub fn dockerfile(data: &[u8]) {
+    let mut writer = Writer::new();
+    for (name, content) in [("Dockerfile", data), ("a", b"1"), ("b", b"2")] {
+        writer.add_all(name, Arc::new(Node::file(content, Meta::new(0o644, 0))));
+    }
+    let mut archive = Vec::new();
+    while writer.read(&mut archive, 1 << 20) {}
+    let mut scene = Scene::new();
+    let target = "/build?t=built&rm=1&forcerm=1&buildargs=%7B%22WHO%22%3A%22me%22%7D";
+    let (id, _) = scene
+        .send("POST", target, ("application/x-tar", &archive))
+        .expect("it is a request for a build");
+    let mut said = Vec::new();
+    for _ in 0..4 {
+        while let Some(output) = scene.engine.output(id) {
+            said.extend(output.whole.take().iter().flat_map(|whole| whole.iter()));
+            said.append(output.stdout);
+            if output.status.is_some() {
+                break;
+            }
+            scene.engine.taken(scene.now, id);
+            if scene.engine.output(id).is_none_or(|output| output.stdout.is_empty()) {
+                break;
+            }
+        }
+        scene.pass(21_600_000);
+    }
+    for line in said.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        serde_json::from_slice::<serde_json::Value>(line.trim_ascii_end()).expect("a line is JSON");
+    }
+    scene.engine.cancel(scene.now, id, Cancel::Gone);
+    scene.pass(1000);
+    let (id, _) = scene.start("GET", "/containers/json?all=1", "").expect("it is a request");
+    let list = scene.engine.output(id).and_then(|output| output.whole.take()).expect("a list");
+    let list: Vec<serde_json::Value> = serde_json::from_slice(&list).expect("a list is JSON");
+    let names: Vec<_> = list.iter().map(|container| &container["Names"][0]).collect();
+    assert_eq!(names, ["/web"]);
 }
 
 /// An archive gives the same in one piece and byte by byte, in bounded memory, and what it lays down stays in its folder.

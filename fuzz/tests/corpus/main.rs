@@ -317,6 +317,52 @@ const SHELL: &[&[u8]] = &[
     b"9223372036854775807",
 ];
 
+const DOCKERFILE: &[&[u8]] = &[
+    b"\n",
+    b"\\\n",
+    b"#",
+    b"# escape=`\n",
+    b"# syntax=x\n",
+    b"FROM busybox\n",
+    b"FROM scratch AS s\n",
+    b" AS ",
+    b"--from=",
+    b"--chown=1:2 ",
+    b"--platform=",
+    b"RUN ",
+    b"COPY ",
+    b"ADD ",
+    b"CMD ",
+    b"ENTRYPOINT ",
+    b"ENV ",
+    b"ARG WHO",
+    b"LABEL ",
+    b"WORKDIR ",
+    b"USER ",
+    b"VOLUME ",
+    b"EXPOSE ",
+    b"ONBUILD ",
+    b"HEALTHCHECK ",
+    b"STOPSIGNAL ",
+    b"SHELL ",
+    b"[\"",
+    b"\", \"",
+    b"\"]",
+    b"$WHO",
+    b"${WHO:-x}",
+    b"${",
+    b"=",
+    b"\"",
+    b"'",
+    b"../",
+    b"/",
+    b"*",
+    b"[a-",
+    b"while :; do :; done",
+    b"\xEF\xBB\xBF",
+    b"\xFF",
+];
+
 const TAR: &[&[u8]] = &[
     b"ustar\x0000",
     b"../",
@@ -348,4 +394,9 @@ fn shell() {
 #[test]
 fn archive() {
     mutations("archive", 1_000, TAR, libswarm_fuzz::archive);
+}
+
+#[test]
+fn dockerfile() {
+    mutations("dockerfile", 400, DOCKERFILE, libswarm_fuzz::dockerfile);
 }

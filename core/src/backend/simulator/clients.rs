@@ -337,6 +337,7 @@ impl Simulator {
                     Due::Kill(serial) => world.kill_now(serial),
                     Due::Restart(serial) => world.restart_by_policy(serial),
                     Due::Probe(serial) => world.probe(serial),
+                    Due::Remove(serial) => world.drop_container(serial, true),
                 }
             }
             let ready = core::mem::take(&mut world.ready);

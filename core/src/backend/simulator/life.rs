@@ -295,6 +295,7 @@ impl World {
             .iter()
             .filter(|container| {
                 !container.state.is_running()
+                    && container.state != State::Removing
                     && until.is_none_or(|until| container.created <= until)
                     && super::prune::labels_match(filters, container.config.labels.as_ref())
             })

@@ -47,6 +47,8 @@ const FUEL: u32 = 5_000;
 const PAUSE: Duration = Duration::from_millis(100);
 /// Who sleeps this long, as `sleep infinity` does, needs no timer; a clock of the host may not even have one so late.
 const NEVER: Duration = Duration::from_secs(100 * 365 * 86_400);
+/// What an engine takes, in tens of milliseconds, to remove a container by itself.
+const REMOVAL: Duration = Duration::from_millis(50);
 /// Who ran this long has come up well.
 const WELL: Duration = Duration::from_secs(10);
 
@@ -352,7 +354,7 @@ impl World {
             let auto_remove = container.host.auto_remove;
             self.notices.push(Notice::Stopped(serial));
             if auto_remove {
-                self.drop_container(serial, true);
+                self.remove_soon(serial);
             }
             return;
         }
@@ -361,6 +363,14 @@ impl World {
         container.restarts += 1;
         container.state = State::Restarting;
         self.agenda.add(self.instant + pause, Due::Restart(serial));
+    }
+
+    /// Begins to remove a container that was made to be removed when it ends. It can be waited for and read until it is gone,
+    /// which clients rely on that begin to after it has started: dockerode's `run`, docker-py's.
+    fn remove_soon(&mut self, serial: Serial) {
+        let Some(container) = self.containers.get_mut(serial) else { return };
+        container.state = State::Removing;
+        self.agenda.add(self.instant + REMOVAL, Due::Remove(serial));
     }
 
     /// A restart policy's pause is over.

@@ -103,6 +103,8 @@ pub(super) enum Due {
     Restart(Serial),
     /// The next check of a container's health, or the end of the time for one.
     Probe(Serial),
+    /// A container that was made to be removed has ended long enough ago.
+    Remove(Serial),
 }
 
 /// A place in the [`Agenda`].

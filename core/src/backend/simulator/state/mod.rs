@@ -60,6 +60,8 @@
 
 mod document;
 mod load;
+mod load_containers;
+mod load_images;
 mod place;
 mod save;
 

@@ -3,22 +3,27 @@
 //! There are three kinds: those that do their work at once ([`Immediate`]), those that pass text through ([`Filter`]), and
 //! those that wait, loop or start others, which are machines of their own.
 
+mod batch;
+mod blocks;
 mod copy;
 mod disk;
 mod files;
 mod find;
 mod grep;
+mod instead;
 mod list;
-mod others;
+mod machines;
 mod print;
 mod regex;
 mod sed;
+mod series;
 mod sort;
 mod sums;
 mod system;
 mod tar;
 mod test;
 mod text;
+mod timing;
 mod tr;
 
 use alloc::boxed::Box;
@@ -183,7 +188,7 @@ pub(super) fn program(name: &str, mut argv: Vec<String>) -> Option<Box<dyn Progr
         Some(Err(code)) => {
             Some(Box::new(Once { run: |_, _, _| 0, args: argv, done: Some(code), output }))
         }
-        None => others::program(name, argv),
+        None => machines::program(name, argv),
     }
 }
 

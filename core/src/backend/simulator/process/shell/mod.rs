@@ -10,11 +10,14 @@ mod builtins;
 mod expand;
 mod frame;
 mod input;
+mod jobs;
+mod leave;
 mod lexer;
 mod parser;
 mod run;
 mod simple;
 mod vars;
+mod words;
 
 use alloc::collections::BTreeMap;
 use alloc::format;
