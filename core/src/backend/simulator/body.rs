@@ -126,6 +126,7 @@ fn without_nulls(value: Value) -> Value {
             let kept = fields.into_iter().filter(|(_, value)| !value.is_null());
             Value::Object(kept.map(|(key, value)| (key, without_nulls(value))).collect())
         }
+        Value::Array(values) => values.into_iter().map(without_nulls).collect(),
         other => other,
     }
 }

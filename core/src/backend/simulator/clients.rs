@@ -18,6 +18,7 @@ use super::websocket::WebSocket;
 use super::world::{Due, Notice};
 use crate::id::JobId;
 use crate::job::{Cancel, Cx, Failure, Status, Stream};
+use crate::time::Instant;
 
 /// A job that is under way.
 pub(super) enum Task {
@@ -68,6 +69,9 @@ pub(super) struct Client {
     pub(super) output: VecDeque<(Stream, Vec<u8>)>,
     /// Nothing more will come.
     pub(super) ended: bool,
+    /// It is told nothing before, so that the head of the answer goes out alone: docker-py loses what it reads with that, and
+    /// from an engine, which takes its time to start a process, it reads nothing with it.
+    pub(super) since: Instant,
     /// It speaks in frames.
     pub(super) websocket: Option<Box<WebSocket>>,
 }
@@ -182,7 +186,13 @@ impl Simulator {
                     cx.read(id);
                 }
             }
-            Some(bytes) => detached = client.keys.filter(bytes, &mut client.input),
+            Some(bytes) => {
+                detached = client.keys.filter(bytes, &mut client.input);
+                // Of the keys that detach, the first says nothing to the process.
+                if client.input.is_empty() {
+                    cx.read(id);
+                }
+            }
             None => client.input_ended = true,
         }
         let (serial, exec) = (client.serial, client.exec.clone());
@@ -255,7 +265,11 @@ impl Simulator {
 
     /// Writes what a client has not read yet.
     fn flush(&mut self, cx: &mut Cx<'_>, id: JobId) {
+        let Some(world) = &self.world else { return };
         let Some(Task::Attached(client)) = self.tasks.get_mut(&id) else { return };
+        if world.instant < client.since {
+            return;
+        }
         if client.ended
             && let Some(websocket) = &mut client.websocket
         {
@@ -286,6 +300,7 @@ impl Simulator {
             Some(Task::Events(_) | Task::Logs(_)) => self.finish(cx, id),
             Some(Task::Stats(_)) => self.sample(cx, id)?,
             Some(Task::Script(_)) => self.tell_script(cx, id),
+            Some(Task::Attached(_)) => return self.writable(cx, id),
             _ => {}
         }
         Ok(())

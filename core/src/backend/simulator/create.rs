@@ -101,7 +101,7 @@ impl World {
         let id = self.hex_id();
         let name = self.reserve(name, dialect)?;
         let serial = self.containers.next_serial();
-        let endpoints = make_endpoints(&host, endpoints);
+        let endpoints = make_endpoints(&host, &config.mac_address, endpoints);
         let mounts = self.make_mounts(serial, &config, &host, image, dialect)?;
         let (config, host) = self.share(config, host);
         let mut container = Container::new(serial, id, name, &image.id, config, host);
@@ -279,13 +279,18 @@ pub(super) fn check_restart_policy(host: &HostConfig, dialect: Dialect) -> Resul
 /// The places on networks that a container begins with.
 pub(super) fn make_endpoints(
     host: &HostConfig,
+    mac_address: &str,
     mut asked: BTreeMap<String, Asked>,
 ) -> Vec<Endpoint> {
     let network = host.network();
     if network.starts_with("container:") {
         return Vec::new();
     }
-    let own = asked.remove(network).or_else(|| asked.remove("default"));
+    let mut own = asked.remove(network).or_else(|| asked.remove("default"));
+    // Until 1.43 it was said once, for the container's first network.
+    if !mac_address.is_empty() && own.as_ref().is_none_or(|own| own.mac_address.is_empty()) {
+        own.get_or_insert_default().mac_address = mac_address.into();
+    }
     let boxed = |asked: Asked| (asked != Asked::default()).then(|| Box::new(asked));
     let mut endpoints = Vec::from([Endpoint::new(network.into(), own.and_then(boxed))]);
     for (name, asked) in asked {

@@ -152,7 +152,7 @@ pub(super) struct MountSpec {
     #[serde(skip_serializing_if = "String::is_empty")]
     consistency: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    bind_options: Option<Value>,
+    pub(super) bind_options: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) volume_options: Option<VolumeOptions>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -144,6 +144,20 @@ impl Images {
         all
     }
 
+    /// The newest first, without those that have no name and that others were built on.
+    pub(super) fn without_intermediate(&self) -> Vec<&Arc<Image>> {
+        let mut all = self.newest_first();
+        all.retain(|image| !self.is_intermediate(&image.id));
+        all
+    }
+
+    /// Whether an image has no name, and others were built on it.
+    pub(super) fn is_intermediate(&self, id: &str) -> bool {
+        self.tags_of(id).next().is_none()
+            && self.digests_of(id).next().is_none()
+            && self.has_children(id)
+    }
+
     pub(super) fn get(&self, id: &str) -> Option<&Arc<Image>> {
         self.all.get(id)
     }
@@ -250,24 +264,20 @@ impl Images {
     }
 
     /// The layers of an image that no other image has, topmost first, each by the digest of all that is below it and itself.
-    fn unused_layers(&self, image: &Image) -> impl Iterator<Item = String> {
-        let digests = |image: &Image| -> Vec<String> {
-            image.layers.iter().map(|layer| layer.digest.clone()).collect()
-        };
-        let own = digests(image);
+    fn unused_layers(&self, image: &Image) -> impl Iterator<Item = Gone> {
         let shared = |other: &Arc<Image>| {
-            let pairs = own.iter().zip(&other.layers);
-            pairs.take_while(|(own, other)| **own == other.digest).count()
+            let pairs = image.layers.iter().zip(&other.layers);
+            pairs.take_while(|(own, other)| own.digest == other.digest).count()
         };
         let kept = self.all.values().map(shared).max().unwrap_or(0);
-        let chain = own.iter().scan(String::new(), |chain, layer| {
+        let chain = image.layers.iter().scan(String::new(), |chain, layer| {
             *chain = match &**chain {
-                "" => layer.clone(),
-                below => super::transfer::digest(format!("{below} {layer}").as_bytes()),
+                "" => layer.digest.clone(),
+                below => super::transfer::digest(format!("{below} {}", layer.digest).as_bytes()),
             };
-            Some(chain.clone())
+            Some(Gone::Layer(chain.clone(), layer.size))
         });
-        let unused: Vec<String> = chain.skip(kept).collect();
+        let unused: Vec<Gone> = chain.skip(kept).collect();
         unused.into_iter().rev()
     }
 
@@ -281,6 +291,8 @@ impl Images {
 pub(super) enum Gone {
     Untagged(String),
     Deleted(String),
+    /// A layer that no other image has, and its bytes.
+    Layer(String, u64),
 }
 
 impl World {
@@ -420,7 +432,7 @@ impl World {
             }
             self.images.remove(&image.id);
             gone.push(Gone::Deleted(image.id.to_string()));
-            gone.extend(self.images.unused_layers(&image).map(Gone::Deleted));
+            gone.extend(self.images.unused_layers(&image));
             self.emit("image", "delete", &image.id, &[("name", &image.id)]);
             let parent = image.parent.as_deref().and_then(|id| self.images.get(id));
             next = parent
@@ -474,7 +486,7 @@ mod tests {
         let gone = world.delete_image("busybox", false, true).unwrap();
         assert_eq!(gone.first(), Some(&Gone::Untagged("busybox:latest".into())));
         assert!(gone.contains(&Gone::Deleted(id)));
-        assert!(matches!(gone.last(), Some(Gone::Deleted(_))), "its layer goes last: {gone:?}");
+        assert!(matches!(gone.last(), Some(Gone::Layer(..))), "its layer goes last: {gone:?}");
         let missed = world.delete_image("busybox", false, true).unwrap_err();
         assert_eq!(missed.message, "No such image: busybox:latest");
     }

@@ -6,6 +6,7 @@ use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use serde::Serialize;
+use serde_json::Value;
 
 use super::config::Config;
 use super::container::{Container, Serial};
@@ -27,6 +28,8 @@ pub(super) struct MountPoint {
     pub(super) destination: Arc<str>,
     /// As the client wrote it: `ro`, `z`…
     pub(super) mode: String,
+    /// How mounts below it spread, of a folder of the host.
+    pub(super) propagation: Option<&'static str>,
     pub(super) writable: bool,
     pub(super) tree: TreeId,
 }
@@ -58,7 +61,7 @@ pub(super) struct Shown<'a> {
 impl MountPoint {
     pub(super) fn shown(&self) -> Shown<'_> {
         let (r#type, name, driver, propagation) = match self.kind {
-            MountKind::Bind => ("bind", "", "", "rprivate"),
+            MountKind::Bind => ("bind", "", "", self.propagation.unwrap_or("rprivate")),
             MountKind::Volume => ("volume", &*self.source, "local", ""),
             MountKind::Tmpfs => ("tmpfs", "", "", ""),
         };
@@ -70,6 +73,13 @@ impl MountPoint {
         let (destination, mode) = (&*self.destination, &*self.mode);
         Shown { r#type, name, source, destination, driver, mode, rw: self.writable, propagation }
     }
+}
+
+/// A word that says how mounts spread.
+pub(super) fn spreads(word: &str) -> Option<&'static str> {
+    ["private", "rprivate", "shared", "rshared", "slave", "rslave"]
+        .into_iter()
+        .find(|known| *known == word)
 }
 
 /// The names of an absolute path.
@@ -168,6 +178,7 @@ impl World {
             )));
         }
         let writable = !mode.split(',').any(|word| word == "ro");
+        let propagation = mode.split(',').find_map(spreads);
         let mount = if source.starts_with('/') {
             self.mount_bind(source, destination)
         } else {
@@ -178,7 +189,7 @@ impl World {
             MountKind::Volume if mode.is_empty() => String::from("z"),
             _ => mode.to_string(),
         };
-        Ok(MountPoint { mode, writable, ..mount })
+        Ok(MountPoint { mode, propagation, writable, ..mount })
     }
 
     fn mount(&mut self, spec: &MountSpec, image: &Image) -> Result<MountPoint, Failure> {
@@ -196,7 +207,11 @@ impl World {
         }
         let mount = match kind {
             "bind" if spec.source.is_empty() => return refused("field Source must not be empty"),
-            "bind" => self.mount_bind(&spec.source, &spec.target),
+            "bind" => {
+                let asked = spec.bind_options.as_ref().and_then(|all| all.get("Propagation"));
+                let propagation = asked.and_then(Value::as_str).and_then(spreads);
+                MountPoint { propagation, ..self.mount_bind(&spec.source, &spec.target) }
+            }
             "volume" => {
                 let labels = spec.volume_options.as_ref().map(|options| options.labels.clone());
                 let mut mount = self.mount_volume(&spec.source, &spec.target, image, labels)?;
@@ -208,6 +223,7 @@ impl World {
                 source: "tmpfs".into(),
                 destination: spec.target.as_str().into(),
                 mode: String::new(),
+                propagation: None,
                 writable: true,
                 tree: self.store.insert(Tree::new()),
             },
@@ -224,6 +240,7 @@ impl World {
             source: source.into(),
             destination: destination.into(),
             mode: String::new(),
+            propagation: None,
             writable: true,
             tree,
         }
@@ -266,6 +283,7 @@ impl World {
             source: name,
             destination: destination.into(),
             mode: String::new(),
+            propagation: None,
             writable: true,
             tree,
         })

@@ -208,6 +208,15 @@ impl World {
         let hostname = container.hostname();
         let mut system = System { files, hostname, now: self.instant, unix: self.now };
         let mut processes = Processes::new();
+        let group = |name: &String| {
+            let groups = system.files.read("/", "/etc/group").unwrap_or_default();
+            let groups = String::from_utf8_lossy(&groups);
+            let line = groups.lines().find(|line| line.split(':').next() == Some(name));
+            line.and_then(|line| line.split(':').nth(2)?.parse().ok()).or_else(|| name.parse().ok())
+        };
+        let groups: Vec<u32> =
+            container.host.group_add.iter().flatten().filter_map(group).collect();
+        processes.join_groups(groups);
         let described = other.map(|other| Spec { behaviour: Some(other), ..spec.clone() });
         let main = match (processes.start(spec, &mut system), described) {
             (Err(_), Some(described)) => processes.start(described, &mut system),

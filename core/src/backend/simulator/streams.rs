@@ -30,6 +30,9 @@ struct ExecStart {
     console_size: Option<(u16, u16)>,
 }
 
+/// How long who is attached anew reads nothing.
+const PAUSE: Duration = Duration::from_millis(10);
+
 const fn stdio(tty: bool) -> Stdio {
     if tty { Stdio::Raw } else { Stdio::Multiplexed }
 }
@@ -116,10 +119,12 @@ impl Simulator {
             input_ended: false,
             output: VecDeque::new(),
             ended: !job.flag("stream"),
+            since: world.instant + PAUSE,
             websocket: in_frames.then(|| Box::new(WebSocket::new(dialect.before(28)))),
         };
         output.into_iter().for_each(|(stream, bytes)| client.push(stream, bytes));
         self.keep(id, Task::Attached(client));
+        cx.timer(id, cx.now() + PAUSE, 0);
         if stdin || in_frames {
             cx.read(id);
         }
@@ -231,9 +236,11 @@ impl Simulator {
             input_ended: false,
             output: VecDeque::new(),
             ended: false,
+            since: world.instant + PAUSE,
             websocket: None,
         };
         self.keep(id, Task::Attached(client));
+        cx.timer(id, cx.now() + PAUSE, 0);
         if stdin {
             cx.read(id);
         }

@@ -109,6 +109,8 @@ pub struct Processes {
     pub(super) table: BTreeMap<Pid, Box<Process>>,
     pub(super) sessions: BTreeMap<Pid, Box<Session>>,
     pub(super) opens: Opens,
+    /// The groups that all of them are in beside their own.
+    pub(super) groups: Vec<u32>,
     ready: VecDeque<Pid>,
     last: Pid,
     /// Whose program runs now. It stays in the table until it lets go, even when it has killed itself.
@@ -122,6 +124,11 @@ impl Processes {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Puts all processes into more groups than their own.
+    pub fn join_groups(&mut self, groups: impl IntoIterator<Item = u32>) {
+        self.groups.extend(groups);
     }
 
     /// Lets processes run until all wait or the fuel is used: about one unit for a simple command, or for some dozens of

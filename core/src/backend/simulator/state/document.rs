@@ -114,6 +114,7 @@ pub(super) struct Mount {
     pub(super) mode: String,
     #[serde(rename = "RW")]
     pub(super) rw: Option<bool>,
+    pub(super) propagation: String,
 }
 
 #[derive(Deserialize, Default, Debug)]

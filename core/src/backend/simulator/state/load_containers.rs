@@ -12,7 +12,7 @@ use super::super::container::{self, Serial};
 use super::super::create;
 use super::super::endpoint::{Asked, Joined};
 use super::super::links::CONTAINER;
-use super::super::mounts::{MountKind, MountPoint};
+use super::super::mounts::{MountKind, MountPoint, spreads};
 use super::super::networks::{Pool, Published, parse_port};
 use super::super::process::Behaviour;
 use super::super::world::World;
@@ -88,7 +88,7 @@ impl World {
             let place = place.key("NetworkSettings").key("Networks");
             self.need_network(name, endpoint, movable, &place)?;
         }
-        let endpoints = create::make_endpoints(&host, asked);
+        let endpoints = create::make_endpoints(&host, "", asked);
         let (config, host) = self.share(config, host);
         let created = given.created.0.unwrap_or(self.now);
         let mut container = container::Container::new(serial, id, name, &image.id, config, host);
@@ -144,6 +144,7 @@ impl World {
                 source,
                 destination: mount.destination.as_str().into(),
                 mode: mount.mode.clone(),
+                propagation: spreads(&mount.propagation),
                 writable: mount.rw.unwrap_or(true),
                 tree,
             });

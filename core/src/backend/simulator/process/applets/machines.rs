@@ -9,6 +9,7 @@ use super::blocks::{Dd, Tee};
 use super::instead::Instead;
 use super::series::{Repeat, Seq};
 use super::timing::{Sleep, Timeout};
+use super::top::Top;
 use super::{MAX_TEXT, Once, Output, base};
 use crate::backend::simulator::files::Errno;
 use crate::backend::simulator::process::kernel::Program;
@@ -23,6 +24,7 @@ pub(super) fn program(name: &str, argv: Vec<String>) -> Option<Box<dyn Program>>
         "dd" => Box::new(Dd::new(argv)),
         "env" | "nohup" | "nice" | "setsid" | "busybox" | "exec" => Box::new(Instead::new(argv)),
         "timeout" => Box::new(Timeout::new(argv)),
+        "top" => Box::new(Top::new(&argv)),
         "time" => Box::new(Runs::new(argv.clone(), Vec::from([argv[1..].to_vec()]), Kind::Time)),
         "xargs" => Box::new(Gather { args: argv, bytes: Vec::new(), then: xargs }),
         "find" => Box::new(Find::new(argv)),

@@ -24,6 +24,7 @@ mod tar;
 mod test;
 mod text;
 mod timing;
+mod top;
 mod tr;
 
 use alloc::boxed::Box;
@@ -220,7 +221,7 @@ fn immediate(name: &str) -> Option<Immediate> {
             done.line("2");
             0
         },
-        "uptime" | "free" | "top" => system::figures,
+        "uptime" | "free" => system::figures,
         "getconf" => system::getconf,
         "nc" | "wget" | "ping" | "nslookup" | "telnet" => system::refuse,
         "dmesg" | "reset" | "clear" => |_, _, _| 0,

@@ -2,7 +2,6 @@
 
 use alloc::format;
 use alloc::string::{String, ToString};
-use alloc::vec;
 use alloc::vec::Vec;
 
 use super::list::{Civil, MONTHS, name_of};
@@ -31,34 +30,43 @@ pub(super) fn id(sys: &mut Sys<'_, '_>, args: &[String], done: &mut Output) -> u
     let files = &sys.system.files;
     let user = name_of(files, "/etc/passwd", uid);
     let group = name_of(files, "/etc/group", gid);
+    let mut groups = Vec::from([(gid, group.clone())]);
+    groups.extend(more_groups(files, &user));
+    groups.extend(sys.kernel.groups.iter().map(|id| (*id, name_of(files, "/etc/group", *id))));
+    let mut seen = alloc::collections::BTreeSet::new();
+    groups.retain(|(id, _)| seen.insert(*id));
     let number =
         |id: u32, name: &str| if options.has('n') { name.to_string() } else { id.to_string() };
     if options.has('u') {
         done.line(&number(uid, &user));
-    } else if options.has('g') || options.has('G') {
+    } else if options.has('g') {
         done.line(&number(gid, &group));
+    } else if options.has('G') {
+        let all: Vec<String> = groups.iter().map(|(id, name)| number(*id, name)).collect();
+        done.line(&all.join(" "));
     } else if super::base(&args[0]) == "groups" {
-        done.line(&group);
+        let all: Vec<&str> = groups.iter().map(|(_, name)| &**name).collect();
+        done.line(&all.join(" "));
     } else {
         let named = |id: u32, name: &str| {
             if name == id.to_string() { name.into() } else { format!("{id}({name})") }
         };
         let line = format!("uid={} gid={}", named(uid, &user), named(gid, &group));
-        let groups = [vec![named(gid, &group)], more_groups(files, &user)].concat().join(",");
-        done.line(&format!("{line} groups={groups}"));
+        let groups: Vec<String> = groups.iter().map(|(id, name)| named(*id, name)).collect();
+        done.line(&format!("{line} groups={}", groups.join(",")));
     }
     0
 }
 
 /// The groups in whose lists of members a user stands, as `id` names them.
-fn more_groups(files: &View<'_>, user: &str) -> Vec<String> {
+fn more_groups(files: &View<'_>, user: &str) -> Vec<(u32, String)> {
     let text = files.read("/", "/etc/group");
     let text = text.map(|text| String::from_utf8_lossy(&text).into_owned()).unwrap_or_default();
     let group = |line: &str| {
         let mut fields = line.split(':');
         let (name, id) = (fields.next()?, fields.nth(1)?);
         let is_member = fields.next()?.split(',').any(|member| member == user);
-        is_member.then(|| format!("{id}({name})"))
+        Some((id.parse().ok().filter(|_| is_member)?, name.to_string()))
     };
     text.lines().filter_map(group).collect()
 }
@@ -398,7 +406,7 @@ pub(super) fn figures(_: &mut Sys<'_, '_>, args: &[String], done: &mut Output) -
             );
             done.line("Swap:             0           0           0");
         }
-        _ => done.line("Mem: 524288K used, 1572864K free, 0K shrd, 0K buff, 524288K cached"),
+        _ => {}
     }
     0
 }
