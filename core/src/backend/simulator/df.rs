@@ -79,7 +79,7 @@ impl<'a> DiskUsage<'a> {
                 selected.into_iter().map(|c| Summary::of(c, world, true, now, dialect).0).collect();
             Ok::<Vec<_>, Failure>(summaries)
         };
-        let images = || ImageSummary::all(world, dialect);
+        let images = || ImageSummary::used(world, dialect);
         let volumes = || {
             let all = world.volumes.all.values();
             all.map(|volume| ShownVolume::with_usage(volume, world)).collect::<Vec<_>>()
@@ -87,7 +87,7 @@ impl<'a> DiskUsage<'a> {
         let both = |asked: bool, form: bool| (asked && form).then_some(());
         let used = |id: &str| world.containers.iter().any(|container| &*container.image == id);
         let image_sizes = |which: &dyn Fn(&str) -> bool| -> u64 {
-            let all = world.images.newest_first().into_iter();
+            let all = world.images.without_intermediate().into_iter();
             all.filter(|image| which(&image.id)).map(|image| image.size()).sum()
         };
         let written = |which: fn(&super::container::Container) -> bool| {
@@ -107,8 +107,13 @@ impl<'a> DiskUsage<'a> {
             build_cache: both(wanted.build_cache, old).map(|()| dialect.since(42, [])),
             builder_size: dialect.until(42, 0),
             image_usage: both(wanted.images, new).map(|()| Usage {
-                active_count: world.images.newest_first().iter().filter(|i| used(&i.id)).count(),
-                total_count: world.images.len(),
+                active_count: world
+                    .images
+                    .without_intermediate()
+                    .iter()
+                    .filter(|i| used(&i.id))
+                    .count(),
+                total_count: world.images.without_intermediate().len(),
                 reclaimable: image_sizes(&|id| !used(id)),
                 total_size: image_sizes(&|_| true),
                 items: items.then(images),

@@ -61,8 +61,15 @@ struct Inspected<'a> {
     virtual_size: Option<u64>,
     graph_driver: Value,
     #[serde(rename = "RootFS")]
-    root_fs: Value,
+    root_fs: RootFs<'a>,
     metadata: Value,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct RootFs<'a> {
+    r#type: &'static str,
+    layers: Vec<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -90,7 +97,7 @@ impl From<Gone> for Deleted {
     fn from(gone: Gone) -> Self {
         match gone {
             Gone::Untagged(name) => Self { untagged: Some(name), deleted: None },
-            Gone::Deleted(id) => Self { untagged: None, deleted: Some(id) },
+            Gone::Deleted(id) | Gone::Layer(id, _) => Self { untagged: None, deleted: Some(id) },
         }
     }
 }
@@ -122,9 +129,9 @@ impl<'a> ImageSummary<'a> {
         }
     }
 
-    /// All images, with what uses them.
-    pub(super) fn all(world: &'a World, dialect: Dialect) -> Vec<Self> {
-        let all = world.images.newest_first().into_iter();
+    /// The images that are shown if not all are asked for, with what uses them.
+    pub(super) fn used(world: &'a World, dialect: Dialect) -> Vec<Self> {
+        let all = world.images.without_intermediate().into_iter();
         all.map(|image| Self::of(image, world, true, dialect)).collect()
     }
 }
@@ -186,7 +193,7 @@ fn list(world: &World, job: &Job, dialect: Dialect) -> Result<Body, Failure> {
         };
         let by_name = filters.get("reference").is_some() || old_filter.is_some();
         // Without `all`, what an image was built on is left out.
-        let intermediate = !named && world.images.has_children(&image.id);
+        let intermediate = world.images.is_intermediate(&image.id);
         before.is_none_or(|before| image.created < before)
             && since.is_none_or(|since| image.created > since)
             && until.is_none_or(|until| image.created <= until)
@@ -226,7 +233,7 @@ pub(super) fn inspect(world: &World, image: &Image, dialect: Dialect) -> Result<
         size: image.size(),
         virtual_size: dialect.until(44, image.size()),
         graph_driver: json!({"Data": {"UpperDir": diff}, "Name": DRIVER}),
-        root_fs: json!({"Type": "layers", "Layers": layers}),
+        root_fs: RootFs { r#type: "layers", layers },
         metadata: match tagged {
             Some(tagged) => json!({"LastTagTime": tagged.to_string()}),
             None => json!({"LastTagTime": "0001-01-01T00:00:00Z"}),

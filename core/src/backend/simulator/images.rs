@@ -295,6 +295,16 @@ pub(super) enum Gone {
     Layer(String, u64),
 }
 
+impl Gone {
+    /// What it frees.
+    pub(super) const fn bytes(&self) -> u64 {
+        match self {
+            Self::Layer(_, bytes) => *bytes,
+            Self::Untagged(_) | Self::Deleted(_) => 0,
+        }
+    }
+}
+
 impl World {
     /// Gives an image another name.
     pub(super) fn tag_image(&mut self, wanted: &str, repo: &str, tag: &str) -> Result<(), Failure> {

@@ -95,8 +95,8 @@ struct NetworkSettings<'a> {
     default_bridge: Option<DefaultBridge<'a>>,
     #[serde(rename = "SandboxID")]
     sandbox_id: &'a str,
-    sandbox_key: String,
     ports: BTreeMap<String, Option<Vec<PortBinding>>>,
+    sandbox_key: String,
     networks: BTreeMap<&'a str, EndpointSettings<'a>>,
 }
 

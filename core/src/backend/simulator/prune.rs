@@ -11,6 +11,7 @@ use serde_json::json;
 use super::failures::invalid;
 use super::filters::Filters;
 use super::image_api::Deleted;
+use super::images::Gone;
 use super::versions::Dialect;
 use super::world::World;
 use crate::job::{Body, Failure, Job};
@@ -171,14 +172,12 @@ impl World {
                     && until.is_none_or(|until| image.created <= until)
                     && labels_match(filters, image.config.labels.as_ref())
             })
-            .map(|image| (Arc::clone(&image.id), image.size()))
+            .map(|image| Arc::clone(&image.id))
             .collect();
         let (mut deleted, mut freed) = (Vec::new(), 0);
-        for (id, size) in chosen {
+        for id in chosen {
             let gone = self.delete_image(&id, true, true)?;
-            if gone.iter().any(|gone| matches!(gone, super::images::Gone::Deleted(_))) {
-                freed += size;
-            }
+            freed += gone.iter().map(Gone::bytes).sum::<u64>();
             deleted.extend(gone.into_iter().map(Deleted::from));
         }
         Ok((deleted, freed))
