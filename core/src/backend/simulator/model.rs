@@ -124,6 +124,8 @@ struct Known {
     networks: BTreeSet<String>,
     /// When it ends by itself, in milliseconds.
     ends: Option<u64>,
+    /// When it is removed by itself.
+    gone: Option<u64>,
     code: i64,
 }
 
@@ -138,6 +140,8 @@ struct Model {
 
 /// How long [`Program::Ends`] takes.
 const MOMENT: u64 = 1000;
+/// How long a container takes that removes itself.
+const REMOVAL: u64 = 50;
 
 type Outcome = Result<(), FailureKind>;
 
@@ -146,25 +150,33 @@ impl Model {
         self.containers.get_mut(&name).ok_or(FailureKind::NotFound)
     }
 
-    /// A container's process ends.
-    fn ended(&mut self, name: u8, code: i64) {
+    /// A container's process ends at that time.
+    fn ended(&mut self, name: u8, code: i64, at: u64) {
         let Some(known) = self.containers.get_mut(&name) else { return };
         (known.state, known.ends, known.code) = (State::Exited, None, code);
         if known.auto_remove {
-            self.containers.remove(&name);
+            (known.state, known.gone) = (State::Removing, Some(at + REMOVAL));
         }
     }
 
     fn pass(&mut self, millis: u64) {
+        let before = self.now;
         self.now += millis;
         let due = |known: &Known| {
             known.ends.is_some_and(|ends| ends <= self.now) && known.state == State::Running
         };
-        let due: Vec<u8> =
-            self.containers.iter().filter(|(_, known)| due(known)).map(|(n, _)| *n).collect();
-        for name in due {
-            self.ended(name, 3);
+        let due: Vec<(u8, u64)> = self
+            .containers
+            .iter()
+            .filter(|(_, known)| due(known))
+            .filter_map(|(name, known)| Some((*name, known.ends?)))
+            .collect();
+        for (name, ends) in due {
+            // One that was paused in the meantime ends when it goes on.
+            self.ended(name, 3, ends.max(before));
         }
+        let now = self.now;
+        self.containers.retain(|_, known| known.gone.is_none_or(|gone| gone > now));
     }
 
     fn start(&mut self, name: u8) -> Outcome {
@@ -172,7 +184,7 @@ impl Model {
         let known = self.get(name)?;
         match known.state {
             State::Running => return Err(FailureKind::NotModified),
-            State::Paused => return Err(FailureKind::Conflict),
+            State::Paused | State::Removing => return Err(FailureKind::Conflict),
             _ => {}
         }
         let auto_remove = known.auto_remove;
@@ -212,6 +224,7 @@ impl Model {
                     volume,
                     networks: BTreeSet::from([network]),
                     ends: None,
+                    gone: None,
                     code: 0,
                 };
                 self.containers.insert(*name, known);
@@ -221,13 +234,13 @@ impl Model {
                 if !self.get(*name)?.state.is_running() {
                     return Err(FailureKind::NotModified);
                 }
-                self.ended(*name, 137);
+                self.ended(*name, 137, self.now);
             }
             Call::Kill(name) => {
                 if !self.get(*name)?.state.is_running() {
                     return Err(FailureKind::Conflict);
                 }
-                self.ended(*name, 137);
+                self.ended(*name, 137, self.now);
             }
             Call::Restart(name) => {
                 let known = self.get(*name)?;
@@ -263,7 +276,8 @@ impl Model {
                 self.containers.insert(*to, known);
             }
             Call::Remove { name, force } => {
-                if self.get(*name)?.state.is_running() && !force {
+                let state = self.get(*name)?.state;
+                if state.is_running() && !force || state == State::Removing {
                     return Err(FailureKind::Conflict);
                 }
                 self.containers.remove(name);
@@ -335,7 +349,9 @@ impl Model {
                 }
                 self.tags.remove(&name);
             }
-            Call::Prune => self.containers.retain(|_, known| known.state.is_running()),
+            Call::Prune => self
+                .containers
+                .retain(|_, known| known.state.is_running() || known.state == State::Removing),
             Call::Pass(_) => {}
         }
         Ok(())
@@ -519,7 +535,8 @@ fn check_books(world: &World) {
             container.state
         );
         assert!(world.images.get(&container.image).is_some(), "its image is there");
-        assert_eq!(container.started.is_some(), runs || container.state == State::Exited);
+        let ran = matches!(container.state, State::Exited | State::Removing);
+        assert_eq!(container.started.is_some(), runs || ran);
         for endpoint in &container.endpoints {
             assert_eq!(endpoint.joined.is_some(), runs, "who runs is on its networks");
         }
@@ -568,7 +585,8 @@ fn check_books(world: &World) {
     }
     assert!(world.ready.is_empty() && world.notices.is_empty() && world.bus.fresh.is_empty());
     assert!(world.performances.keys().all(|serial| world.containers.get(*serial).is_some()));
-    assert!(world.agenda.len() <= 2 * running.len(), "timers of the dead");
+    let removing = world.count(|state| state == State::Removing);
+    assert!(world.agenda.len() <= 2 * running.len() + removing, "timers of the dead");
 }
 
 /// Whether the model and the world have the same things.

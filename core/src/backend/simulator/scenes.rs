@@ -124,7 +124,14 @@ fn run_rm() {
         scene.start("POST", &alloc::format!("/v1.41/containers/{id}/wait?condition=removed"), "");
     assert!(scene.engine.output(waited).unwrap().begun.is_some(), "the head of wait comes at once");
     assert_eq!(scene.ask("POST", "/v1.41/containers/c1/start", Value::Null), Ok(Value::Null));
+    scene.pass(10);
     assert_eq!(scene.said(attached), Said { out: frame(1, "hi\n"), status: Some(Ok(())) });
+    assert_eq!(scene.said(waited).status, None, "an engine takes its time to remove one");
+    let late = scene.start("POST", "/v1.41/containers/c1/wait", "");
+    assert_eq!(scene.said(late).status, Some(Ok(())), "it can be waited for until it is gone");
+    let refused = scene.ask("DELETE", "/v1.41/containers/c1?force=1", Value::Null);
+    assert_eq!(refused, Err("removal of container c1 is already in progress".into()));
+    scene.pass(40);
     let answer = "{\"Error\":null,\"StatusCode\":0}\n";
     assert_eq!(scene.said(waited), Said { out: answer.into(), status: Some(Ok(())) });
     let gone = scene.ask("GET", "/v1.41/containers/c1/json", Value::Null);
@@ -140,6 +147,12 @@ fn run_with_stdin() {
     let attached = scene.start("POST", attach, "");
     scene.engine.stdin(scene.now, attached, b"one\n");
     scene.ask("POST", "/v1.41/containers/c1/start", Value::Null).unwrap();
+    assert_eq!(
+        scene.said(attached),
+        Said { out: String::new(), status: None },
+        "the head goes out alone"
+    );
+    scene.pass(10);
     assert_eq!(scene.said(attached), Said { out: frame(1, "one\n"), status: None });
     scene.engine.stdin(scene.now, attached, b"two\n");
     scene.engine.stdin_end(scene.now, attached);
@@ -225,6 +238,7 @@ fn an_exec_runs_beside_the_main_process() {
     let exec = scene.ask("POST", "/v1.41/containers/web/exec", body).unwrap();
     let id = exec["Id"].as_str().unwrap().to_string();
     let started = scene.start("POST", &alloc::format!("/v1.41/exec/{id}/start"), "{}");
+    scene.pass(10);
     assert_eq!(scene.said(started), Said { out: frame(1, "hi\n"), status: Some(Ok(())) });
     let shown = scene.ask("GET", &alloc::format!("/v1.41/exec/{id}/json"), Value::Null).unwrap();
     assert_eq!((&shown["ExitCode"], &shown["Running"]), (&json!(0), &json!(false)));
@@ -341,6 +355,7 @@ fn a_websocket_is_attached_in_frames() {
     scene.create("c1", body);
     scene.ask("POST", "/v1.41/containers/c1/start", Value::Null).unwrap();
     let socket = scene.open("GET", "/v1.41/containers/c1/attach/ws?stream=1", "");
+    scene.pass(10);
     let running = |scene: &mut Scene| {
         let c1 = scene.ask("GET", "/v1.41/containers/c1/json", Value::Null).unwrap();
         c1["State"]["Running"].as_bool().unwrap()
@@ -364,9 +379,25 @@ fn a_websocket_is_attached_in_frames() {
     assert!(running(&mut scene), "its stdin is kept open for the next");
     let last = scene.open("GET", "/v1.44/containers/c1/attach/ws?stream=1&stdout=1", "");
     scene.ask("POST", "/v1.44/containers/c1/kill", Value::Null).unwrap();
+    scene.pass(10);
     let said = scene.said(last);
     assert_eq!(said.status, Some(Ok(())));
     assert!(said.out.starts_with('\u{fffd}') && said.out.contains('\u{3}'), "a last frame");
     let refused = scene.ask("GET", "/v1.41/containers/nosuch/attach/ws", Value::Null);
     assert_eq!(refused, Err("No such container: nosuch".into()));
+}
+
+#[test]
+fn the_keys_that_detach_may_come_one_by_one() {
+    let mut scene = Scene::new("");
+    let body = json!({"Image": "busybox", "Cmd": ["cat"], "OpenStdin": true, "Tty": true});
+    scene.create("c1", body);
+    scene.ask("POST", "/v1.41/containers/c1/start", Value::Null).unwrap();
+    let attached = scene.start("POST", "/v1.41/containers/c1/attach?stream=1&stdin=1&stdout=1", "");
+    scene.pass(10);
+    scene.engine.stdin(scene.now, attached, &[16]);
+    assert!(scene.engine.wants_stdin(attached), "the next key is awaited");
+    assert_eq!(scene.said(attached).status, None);
+    scene.engine.stdin(scene.now, attached, &[17]);
+    assert_eq!(scene.said(attached).status, Some(Ok(())));
 }
