@@ -111,6 +111,11 @@ impl Engine {
         Some(engine)
     }
 
+    /// The folder of its data, which others have at `/var/lib/docker`.
+    pub(crate) fn data(&self) -> String {
+        self.folder.file("data")
+    }
+
     /// What it has said.
     #[must_use]
     pub fn log(&self) -> String {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use super::commands::SIMULATOR;
-use super::normal::normal;
+use super::normal::{normal, of_machine};
 use crate::daemon::{Daemon, Folder};
 use crate::engine::{Engine, skip, which};
 use crate::live::dockers;
@@ -92,11 +92,13 @@ fn same(
     let file = folder.file("program");
     fs::write(&file, program).expect("a file can be written");
     let unix = format!("unix://{}", folder.file("swarm.sock"));
+    let simulated = daemon.1.is_some();
     let daemon = start(daemon, &engine, &unix);
     let output = |host: &str| {
         let mut command = Command::new("timeout");
         command.args(["-k", "5", "120", runs, &file]).env("DOCKER_HOST", host);
-        checked(&mut command, &format!("{name} at {host}"))
+        let said = checked(&mut command, &format!("{name} at {host}"));
+        if simulated { of_machine(&said) } else { said }
     };
     for (direct, through) in [(&engine.tcp, &daemon.addresses[0]), (&engine.unix, &unix)] {
         let expected = output(direct);

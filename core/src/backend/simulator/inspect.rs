@@ -91,25 +91,34 @@ struct GraphData {
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct NetworkSettings<'a> {
-    #[serde(flatten)]
-    default_bridge: Option<DefaultBridge<'a>>,
+    /// Until 1.51, as all that is flat here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bridge: Option<&'static str>,
     #[serde(rename = "SandboxID")]
     sandbox_id: &'a str,
+    #[serde(flatten)]
+    link_local: Option<LinkLocal>,
     ports: BTreeMap<String, Option<Vec<PortBinding>>>,
     sandbox_key: String,
+    #[serde(flatten)]
+    default_bridge: Option<DefaultBridge<'a>>,
     networks: BTreeMap<&'a str, EndpointSettings<'a>>,
+}
+
+#[derive(Serialize, Default)]
+#[serde(rename_all = "PascalCase")]
+struct LinkLocal {
+    hairpin_mode: bool,
+    #[serde(rename = "LinkLocalIPv6Address")]
+    link_local_ipv6_address: &'static str,
+    #[serde(rename = "LinkLocalIPv6PrefixLen")]
+    link_local_ipv6_prefix_len: u8,
 }
 
 /// What stood in `NetworkSettings` when a container had but one network; until 1.51.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct DefaultBridge<'a> {
-    bridge: &'static str,
-    hairpin_mode: bool,
-    #[serde(rename = "LinkLocalIPv6Address")]
-    link_local_ipv6_address: &'static str,
-    #[serde(rename = "LinkLocalIPv6PrefixLen")]
-    link_local_ipv6_prefix_len: u8,
     #[serde(rename = "SecondaryIPAddresses")]
     secondary_ip_addresses: (),
     #[serde(rename = "SecondaryIPv6Addresses")]
@@ -254,6 +263,8 @@ impl<'a> NetworkSettings<'a> {
             _ => sandbox.get(..12).unwrap_or_default(),
         };
         Self {
+            bridge: dialect.until(52, ""),
+            link_local: dialect.until(52, LinkLocal::default()),
             default_bridge: dialect.until(52, DefaultBridge::of(networks.get("bridge"))),
             sandbox_id: sandbox,
             sandbox_key: match sandbox {
@@ -294,10 +305,6 @@ impl<'a> DefaultBridge<'a> {
             endpoint.map(text).cloned().unwrap_or_default()
         };
         Self {
-            bridge: "",
-            hairpin_mode: false,
-            link_local_ipv6_address: "",
-            link_local_ipv6_prefix_len: 0,
             secondary_ip_addresses: (),
             secondary_ipv6_addresses: (),
             endpoint_id: endpoint.map_or("", |endpoint| endpoint.endpoint_id),
