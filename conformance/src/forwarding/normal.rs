@@ -15,14 +15,14 @@ pub(super) fn normal(text: &str) -> String {
 /// cache of a builder that only real ones have.
 pub(super) fn of_machine(text: &str) -> String {
     let mut kept = Vec::new();
-    let mut hidden: Option<&str> = None;
+    // Open braces of what is left out.
+    let mut hidden = 0_usize;
     for line in text.split('\n') {
-        match hidden {
-            Some(end) if line.trim_end_matches(',') == end => hidden = None,
-            Some(_) => {}
-            None if line.starts_with("\"GraphDriver\": {") => hidden = Some("}"),
-            None if line.starts_with("\"DockerVersion\":") || line.starts_with("Build Cache ") => {}
-            None => kept.push(line.replace("vfs", "STORAGE").replace("overlay2", "STORAGE")),
+        if hidden > 0 || line.starts_with("\"GraphDriver\": {") {
+            hidden += usize::from(line.ends_with('{'));
+            hidden -= usize::from(line.starts_with('}'));
+        } else if !line.starts_with("\"DockerVersion\":") && !line.starts_with("Build Cache ") {
+            kept.push(line.replace("vfs", "STORAGE").replace("overlay2", "STORAGE"));
         }
     }
     for line in &mut kept {
@@ -127,6 +127,12 @@ mod tests {
         ] {
             assert_eq!(normal(text), same);
         }
+    }
+
+    #[test]
+    fn a_machine_decides_on_its_storage() {
+        let text = "\"Driver\": \"vfs\",\n\"GraphDriver\": {\n\"Data\": {\n\"a\": \"b\"\n},\n\"Name\": \"vfs\"\n},\n\"Mounts\": []";
+        assert_eq!(of_machine(text), "\"Driver\": \"STORAGE\",\n\"Mounts\": []");
     }
 
     #[test]

@@ -85,6 +85,7 @@ impl Simulator {
             _ => {}
         }
         let (serial, tty) = (container.serial, container.config.tty);
+        let runs = container.state.is_running();
         let in_frames = job.name() == "attach_ws";
         // Until 1.41 a WebSocket was attached to everything.
         let wants = |stream: &str| in_frames && dialect.before(42) || job.flag(stream);
@@ -119,7 +120,8 @@ impl Simulator {
             input_ended: false,
             output: VecDeque::new(),
             ended: !job.flag("stream"),
-            since: world.instant + PAUSE,
+            // Who is attached before the start reads nothing before they ask for it.
+            since: world.instant + if runs || job.flag("logs") { PAUSE } else { Duration::ZERO },
             websocket: in_frames.then(|| Box::new(WebSocket::new(dialect.before(28)))),
         };
         output.into_iter().for_each(|(stream, bytes)| client.push(stream, bytes));
