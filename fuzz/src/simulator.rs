@@ -7,7 +7,9 @@ use std::time::Duration;
 use libswarm::backend::Simulator;
 use libswarm::backend::simulator::files::tar::{Reader, Writer, unpack};
 use libswarm::backend::simulator::files::{Meta, Mounts, Node, Store, Tree, View};
-use libswarm::backend::simulator::process::{OUTPUT, Processes, Progress, Signal, Spec, System};
+use libswarm::backend::simulator::process::{
+    Names, OUTPUT, Processes, Progress, Signal, Spec, System,
+};
 use libswarm::docker::version::ApiVersion;
 use libswarm::http1::{Limits, Server, ServerEvent};
 use libswarm::job::{Backend, Cancel, Engine, Job, Status};
@@ -177,7 +179,7 @@ pub fn shell(data: &[u8]) {
     let mut system = |now: Instant, act: &mut dyn FnMut(&mut System<'_>)| {
         let files = View::new(&mut store, &mounts, 1_700_000_000);
         let unix = Duration::from_secs(1_700_000_000) + now.since_epoch();
-        act(&mut System { files, hostname: "fuzz", now, unix });
+        act(&mut System { files, hostname: "fuzz", now, unix, names: Names::default() });
     };
     let spec = Spec::new(["sh", "-c", script]).open_stdin();
     let mut pid = None;

@@ -193,7 +193,10 @@ impl<'a> EndpointSettings<'a> {
             ipv6_gateway: "",
             global_ipv6_address: "",
             global_ipv6_prefix_len: 0,
-            mac_address: String::new(),
+            mac_address: match asked {
+                Some(asked) if !endpoint.was_joined => asked.mac_address.clone(),
+                _ => String::new(),
+            },
             driver_opts: asked.and_then(|asked| asked.driver_opts.as_ref()),
             gw_priority: dialect.since(48, 0),
             dns_names: dialect.since(44, dns_names),

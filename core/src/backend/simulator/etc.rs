@@ -3,11 +3,12 @@
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::net::Ipv4Addr;
 
-use super::container::Serial;
+use super::container::{Container, Serial};
 use super::files::{Meta, Mounts, Node, Tree, TreeId};
 use super::mounts::names;
-use super::world::World;
+use super::world::{Containers, World};
 
 /// What `/etc/hosts` says in every container.
 const LOCAL: &str = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::0\tip6-localnet\n\
@@ -19,6 +20,32 @@ const OWN_SERVER: &str = "127.0.0.11";
 
 /// Where `--init` mounts its program.
 pub(super) const INIT: &str = "/sbin/docker-init";
+
+/// What the engine's own server answers a container: who has this name, or this address, on a network that somebody made and
+/// that both are on. On the default bridge nobody has a name.
+pub(super) fn look_up(containers: &Containers, asks: &Container, name: &str) -> Option<Ipv4Addr> {
+    let wanted: Option<Ipv4Addr> = name.parse().ok();
+    let joined = asks.endpoints.iter().filter(|endpoint| endpoint.joined.is_some());
+    joined.into_iter().find_map(|own| {
+        let named = !matches!(&*own.network, "bridge" | "host" | "none");
+        let asked = own.asked.as_deref();
+        // A link gives another container a name for this one only.
+        let link = asked.and_then(|asked| asked.links.as_deref()).into_iter().flatten();
+        let linked = link.filter_map(|link| link.split_once(':')).find(|(_, alias)| *alias == name);
+        let meant = linked.map_or(name, |(container, _)| container);
+        containers.iter().find_map(|other| {
+            let endpoint = other.endpoints.iter().find(|other| other.network == own.network)?;
+            let address = endpoint.address()?;
+            let aliases = endpoint.asked.as_ref().and_then(|asked| asked.aliases.as_deref());
+            let is_called = || {
+                *other.name == *meant
+                    || other.short_id() == meant
+                    || aliases.into_iter().flatten().any(|alias| alias == meant)
+            };
+            (wanted == Some(address) || named && is_called()).then_some(address)
+        })
+    })
+}
 
 impl World {
     /// Mounts what a container that starts needs beside its own mounts, but for the places where it has mounts itself.

@@ -11,7 +11,7 @@ use super::config::words;
 use super::container::{Serial, State};
 use super::failures::{conflict, invalid, not_found, not_running};
 use super::files::View;
-use super::process::{Exit, Pid, Spec, System};
+use super::process::{Exit, Names, Pid, Spec, System};
 use super::run::job_stream;
 use super::versions::Dialect;
 use super::world::World;
@@ -47,6 +47,8 @@ pub(super) struct NewExec {
     pub(super) attach_stdin: bool,
     pub(super) attach_stdout: bool,
     pub(super) attach_stderr: bool,
+    /// docker-py writes it in lower case, and Go reads that, too.
+    #[serde(alias = "detachKeys")]
     pub(super) detach_keys: String,
     env: Option<Vec<String>>,
     working_dir: String,
@@ -240,8 +242,13 @@ impl World {
         };
         let seconds = i64::try_from(self.now.as_secs()).unwrap_or(i64::MAX);
         let files = View::new(&mut self.store, &run.mounts, seconds);
-        let mut system =
-            System { files, hostname: container.hostname(), now: self.instant, unix: self.now };
+        let mut system = System {
+            files,
+            hostname: container.hostname(),
+            now: self.instant,
+            unix: self.now,
+            names: Names::default(),
+        };
         let started = run.processes.start(spec, &mut system);
         let line = exec.line();
         let result = match started {

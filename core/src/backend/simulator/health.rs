@@ -9,7 +9,7 @@ use super::clock::Rfc3339;
 use super::config::Healthcheck;
 use super::container::{Container, Health, Probe, Serial};
 use super::files::View;
-use super::process::{Pid, Signal, Spec, System};
+use super::process::{Names, Pid, Signal, Spec, System};
 use super::world::{Due, DueKey, World};
 
 /// Where a running container's checks stand.
@@ -132,7 +132,8 @@ impl World {
         let seconds = i64::try_from(self.now.as_secs()).unwrap_or(i64::MAX);
         let files = View::new(&mut self.store, &run.mounts, seconds);
         let hostname = container.hostname();
-        let mut system = System { files, hostname, now: self.instant, unix: self.now };
+        let mut system =
+            System { files, hostname, now: self.instant, unix: self.now, names: Names::default() };
         let started = run.processes.start(spec, &mut system);
         if let Ok(pid) = started {
             let timeout = or_seconds(check.timeout, 30);

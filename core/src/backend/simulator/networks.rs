@@ -412,7 +412,14 @@ impl World {
             _ => return Err(not_found(format!("plugin \"{driver}\" not found"))),
         }
         let mut ipam = ipam.unwrap_or_default();
-        let asked = ipam.config.take().unwrap_or_default().into_iter().next();
+        // What is of IPv6 is shown again, and no addresses are given of it.
+        let (ipv6, ipv4): (Vec<Pool>, Vec<Pool>) = ipam
+            .config
+            .take()
+            .unwrap_or_default()
+            .into_iter()
+            .partition(|pool| enable_ipv6 && pool.subnet.contains(':'));
+        let asked = ipv4.into_iter().next();
         let subnet = match asked.as_ref().filter(|pool| !pool.subnet.is_empty()) {
             Some(pool) => parse_subnet(pool)?,
             None => self.networks.free_subnet().ok_or_else(|| {
@@ -431,7 +438,7 @@ impl World {
         if ipam.driver.is_empty() {
             ipam.driver.push_str("default");
         }
-        ipam.config = Some(Vec::from([pool]));
+        ipam.config = Some([pool].into_iter().chain(ipv6).collect());
         let id = self.hex_id().to_string();
         self.emit("network", "create", &id, &[("name", &name), ("type", &driver)]);
         self.networks.all.push(Network {

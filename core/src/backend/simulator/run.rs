@@ -9,10 +9,11 @@ use core::time::Duration;
 
 use super::container::{Serial, State};
 use super::endpoint::Joined;
+use super::etc::look_up;
 use super::failures::{conflict, invalid, not_modified, system};
 use super::files::{Mounts, TreeId, View};
 use super::networks::{Published, parse_port};
-use super::process::{Exit, Pid, Processes, Progress, Spec, StartError, System};
+use super::process::{Exit, Names, Pid, Processes, Progress, Spec, StartError, System};
 use super::world::{Due, DueKey, Notice, World};
 use crate::job::{Failure, FailureKind, Stream};
 use crate::time::Instant;
@@ -206,7 +207,8 @@ impl World {
             let _ = files.mkdir_all("/", &spec.cwd, 0o755);
         }
         let hostname = container.hostname();
-        let mut system = System { files, hostname, now: self.instant, unix: self.now };
+        let mut system =
+            System { files, hostname, now: self.instant, unix: self.now, names: Names::default() };
         let mut processes = Processes::new();
         let group = |name: &String| {
             let groups = system.files.read("/", "/etc/group").unwrap_or_default();
@@ -251,8 +253,11 @@ impl World {
         }
         let seconds = i64::try_from(self.now.as_secs()).unwrap_or(i64::MAX);
         let files = View::new(&mut self.store, &run.mounts, seconds);
+        let Some(container) = self.containers.get(serial) else { return false };
         let hostname = container.hostname();
-        let mut system = System { files, hostname, now: self.instant, unix: self.now };
+        let look_up = |name: &str| look_up(&self.containers, container, name);
+        let names = Names::of(&look_up);
+        let mut system = System { files, hostname, now: self.instant, unix: self.now, names };
         let progress = run.processes.step(&mut system, FUEL);
         self.agenda.cancel(run.step_due.take());
         let more = match progress {
@@ -263,7 +268,9 @@ impl World {
                 false
             }
         };
-        container.run = Some(run);
+        if let Some(container) = self.containers.get_mut(serial) {
+            container.run = Some(run);
+        }
         more
     }
 

@@ -27,6 +27,8 @@ pub(in crate::backend::simulator) struct Options {
     pub(super) target: String,
     pub(super) quiet: bool,
     pub(super) no_cache: bool,
+    /// The images that the cache is made of; none for all that are there.
+    pub(super) cache_from: Vec<String>,
     /// Bases are pulled even if they are there.
     pub(super) pull: bool,
     /// Containers are removed when their step is done, or in any case.
@@ -70,7 +72,7 @@ impl Options {
         let args: Option<_> = read(&text("buildargs"), "error reading build args: ", invalid)?;
         let labels: Option<_> = read(&text("labels"), "error reading labels: ", invalid)?;
         read::<Value>(&text("ulimits"), "error reading ulimit settings: ", invalid)?;
-        read::<Value>(&text("cachefrom"), "", system)?;
+        let cache_from: Option<Vec<String>> = read(&text("cachefrom"), "", system)?;
         read::<Value>(&text("outputs"), "", system)?;
         let mut tags = Vec::new();
         for (_, name) in job.envs().filter(|(key, name)| key == "t" && !name.is_empty()) {
@@ -99,6 +101,7 @@ impl Options {
             target: text("target"),
             quiet: flag("q"),
             no_cache: flag("nocache"),
+            cache_from: cache_from.unwrap_or_default(),
             pull: flag("pull"),
             remove: force_remove || text("rm").is_empty() || flag("rm"),
             force_remove,

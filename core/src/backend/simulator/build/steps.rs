@@ -462,7 +462,13 @@ impl Build {
         if self.options.no_cache || stage.cache_missed {
             return false;
         }
-        match cached(&world.images, stage.id(), config) {
+        let sources = &self.options.cache_from;
+        let allowed = |image: &Image| {
+            let made_of = |source: &Arc<Image>| world.is_made_of(&source.id, &image.id);
+            let mut sources = sources.iter().filter_map(|name| world.images.find(name));
+            self.options.cache_from.is_empty() || sources.any(made_of)
+        };
+        match cached(&world.images, stage.id(), config).filter(|image| allowed(image)) {
             Some(image) => {
                 stage.image = Some(image);
                 self.output.stdout(" ---> Using cache\n");

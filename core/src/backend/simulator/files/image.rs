@@ -97,8 +97,20 @@ impl Tree {
             );
             file("etc/os-release", &text);
             match id {
-                "alpine" => file("etc/alpine-release", &format!("{version}\n")),
+                "alpine" => {
+                    file(
+                        "etc/passwd",
+                        &format!("{PASSWD}postgres:x:70:70::/var/lib/postgresql:/bin/sh\n"),
+                    );
+                    file("etc/group", &format!("{GROUP}postgres:x:70:\n"));
+                    file("etc/alpine-release", &format!("{version}\n"));
+                }
                 _ => file("etc/debian_version", &format!("{version}\n")),
+            }
+        }
+        if release.is_some() {
+            for path in ["mnt", "media", "opt", "srv", "var/opt", "var/lib", "var/log", "var/tmp"] {
+                tree.lay(path, Node::directory(Meta::new(0o755, BUILT)));
             }
         }
         if matches!(name, "debian" | "ubuntu") {

@@ -5,6 +5,8 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::fmt;
+use core::net::Ipv4Addr;
 use core::time::Duration;
 
 use super::open::{Open, OpenId, Opens, PipeId};
@@ -27,6 +29,29 @@ pub struct System<'a> {
     pub now: Instant,
     /// The time since 1970, for what tells the time.
     pub unix: Duration,
+    /// Whom it can reach.
+    pub names: Names<'a>,
+}
+
+/// The network, for programs that ask it for a name: who has it, or the address itself if somebody has that.
+#[derive(Clone, Copy, Default)]
+pub struct Names<'a>(Option<&'a (dyn Fn(&str) -> Option<Ipv4Addr> + 'a)>);
+
+impl<'a> Names<'a> {
+    /// Those that this function finds. By [default](Names::default) there are none.
+    pub fn of(look_up: &'a (dyn Fn(&str) -> Option<Ipv4Addr> + 'a)) -> Self {
+        Self(Some(look_up))
+    }
+
+    pub(super) fn find(self, name: &str) -> Option<Ipv4Addr> {
+        self.0.and_then(|look_up| look_up(name))
+    }
+}
+
+impl fmt::Debug for Names<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Names").field(&self.0.is_some()).finish()
+    }
 }
 
 /// Where a step has ended.

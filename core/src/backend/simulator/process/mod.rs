@@ -8,7 +8,7 @@
 //! use core::time::Duration;
 //! use libswarm::Instant;
 //! use libswarm::backend::simulator::files::{Mounts, Store, Tree, View};
-//! use libswarm::backend::simulator::process::{Processes, Progress, Spec, Stream, System};
+//! use libswarm::backend::simulator::process::{Names, Processes, Progress, Spec, Stream, System};
 //!
 //! let mut store = Store::new();
 //! let mounts = Mounts::new(store.insert(Tree::busybox()));
@@ -18,6 +18,7 @@
 //!     hostname: "a1b2c3",
 //!     now: Instant::ZERO,
 //!     unix: Duration::from_secs(1_700_000_000),
+//!     names: Names::default(),
 //! };
 //!
 //! let spec = Spec::new(["sh", "-c", "tr a-z A-Z; exit 3"]).open_stdin();
@@ -63,7 +64,7 @@ mod start;
 mod sys;
 
 pub use behaviour::{Answer, Behaviour, End, Line};
-pub use kernel::{Info, Processes, Progress, System};
+pub use kernel::{Info, Names, Processes, Progress, System};
 pub use session::Stream;
 pub use signal::Signal;
 pub use spec::{Exit, Pid, Spec, StartError};

@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::net::Ipv4Addr;
 
 use super::kernel::{Channel, Process, Processes, Program, State, System};
 use super::open::{File, Open, OpenId};
@@ -69,6 +70,23 @@ impl Sys<'_, '_> {
     /// Whether the program has ended its own process: it is to do nothing more.
     pub(super) const fn is_killed(&self) -> bool {
         self.kernel.killed.is_some()
+    }
+
+    /// The address of a host: one of this machine, of `/etc/hosts`, or of the network.
+    pub(super) fn resolve(&mut self, name: &str) -> Option<Ipv4Addr> {
+        if let Ok(address) = name.parse::<Ipv4Addr>()
+            && address.is_loopback()
+        {
+            return Some(address);
+        }
+        let hosts = self.system.files.read("/", "/etc/hosts").unwrap_or_default();
+        let hosts = String::from_utf8_lossy(&hosts);
+        let known = hosts.lines().find_map(|line| {
+            let mut words = line.split_whitespace();
+            let address = words.next()?.parse().ok()?;
+            words.any(|word| word == name).then_some(address)
+        });
+        known.or_else(|| self.system.names.find(name))
     }
 
     /// Uses fuel; false if there was none left. Some fuel is enough for anything, so that everything goes on.

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use super::batch::{Find, Kind, Runs, xargs};
 use super::blocks::{Dd, Tee};
 use super::instead::Instead;
+use super::ping::Ping;
 use super::series::{Repeat, Seq};
 use super::timing::{Sleep, Timeout};
 use super::top::Top;
@@ -24,6 +25,7 @@ pub(super) fn program(name: &str, argv: Vec<String>) -> Option<Box<dyn Program>>
         "dd" => Box::new(Dd::new(argv)),
         "env" | "nohup" | "nice" | "setsid" | "busybox" | "exec" => Box::new(Instead::new(argv)),
         "timeout" => Box::new(Timeout::new(argv)),
+        "ping" => Box::new(Ping::new(&argv)),
         "top" => Box::new(Top::new(&argv)),
         "time" => Box::new(Runs::new(argv.clone(), Vec::from([argv[1..].to_vec()]), Kind::Time)),
         "xargs" => Box::new(Gather { args: argv, bytes: Vec::new(), then: xargs }),

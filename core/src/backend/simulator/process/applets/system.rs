@@ -426,31 +426,38 @@ pub(super) fn getconf(_: &mut Sys<'_, '_>, args: &[String], done: &mut Output) -
     0
 }
 
-/// Programs that would need a network, which a simulated container has not.
-pub(super) fn refuse(_: &mut Sys<'_, '_>, args: &[String], done: &mut Output) -> u8 {
-    let own = super::base(&args[0]);
+/// Asks the engine's own server for a name.
+pub(super) fn nslookup(sys: &mut Sys<'_, '_>, args: &[String], done: &mut Output) -> u8 {
     let host = args[1..].iter().find(|arg| !arg.starts_with('-')).map_or("", |host| host);
-    done.complain(&match own {
-        "nc" | "telnet" => {
-            let port = args[1..]
-                .iter()
-                .filter(|arg| !arg.starts_with('-'))
-                .nth(1)
-                .map_or("0", |port| port);
-            format!("{own}: can't connect to remote host ({host}:{port}): Connection refused")
+    for line in ["Server:\t\t127.0.0.11", "Address:\t127.0.0.11:53", ""] {
+        done.line(line);
+    }
+    let Some(address) = sys.resolve(host) else {
+        done.line(&format!("** server can't find {host}: NXDOMAIN\n"));
+        return 1;
+    };
+    done.line(&format!("Non-authoritative answer:\nName:\t{host}\nAddress: {address}\n"));
+    0
+}
+
+/// Programs that would talk to somebody over the network, where nobody listens.
+pub(super) fn refuse(sys: &mut Sys<'_, '_>, args: &[String], done: &mut Output) -> u8 {
+    let own = super::base(&args[0]);
+    let mut words = args[1..].iter().filter(|arg| !arg.starts_with('-'));
+    let host = words.next().map_or("", |host| host);
+    done.complain(&if own == "wget" {
+        let host = host.split("://").last().unwrap_or(host).split('/').next().unwrap_or_default();
+        let name = host.split(':').next().unwrap_or_default();
+        match sys.resolve(name) {
+            Some(address) => {
+                format!("wget: can't connect to remote host ({address}): Connection refused")
+            }
+            None => format!("wget: bad address '{host}'"),
         }
-        "nslookup" => "nslookup: can't resolve name".into(),
-        "wget" => {
-            let name = host
-                .split("://")
-                .last()
-                .unwrap_or(host)
-                .split(['/', ':'])
-                .next()
-                .unwrap_or_default();
-            format!("wget: bad address '{name}'")
-        }
-        _ => format!("{own}: bad address '{host}'"),
+    } else {
+        let port = words.next().map_or("0", |port| port);
+        let known = sys.resolve(host).map_or_else(|| host.to_string(), |at| at.to_string());
+        format!("{own}: can't connect to remote host ({known}:{port}): Connection refused")
     });
     1
 }
