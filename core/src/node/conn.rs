@@ -72,6 +72,8 @@ pub(super) enum Ending {
 const UNREAD: usize = 64 * 1024;
 /// As much of an unread body is read and thrown away to keep a connection (as Go's net/http does), or before it is closed.
 const DISCARD: usize = 256 * 1024;
+/// The same of a raw stream, whose client sends until it reads the end: a reset before that would take the last output from it.
+const DISCARD_RAW: usize = 64 * 1024 * 1024;
 
 impl Conn {
     pub(super) fn new(id: ConnId, http: Server) -> Self {
@@ -311,7 +313,7 @@ impl Conn {
         let job = Job::from_request(head, env.replies.profile().versions());
         self.answered = false;
         self.joined = false;
-        self.discard = DISCARD;
+        self.discard = if job.hijacks() { DISCARD_RAW } else { DISCARD };
         // The time for the next head does not begin with this one's.
         self.clear_deadline(env);
         let job = env.engine.start(env.now, job, super::owner(self.id));

@@ -101,7 +101,13 @@ impl World {
         let id = self.hex_id();
         let name = self.reserve(name, dialect)?;
         let serial = self.containers.next_serial();
-        let endpoints = make_endpoints(&host, &config.mac_address, endpoints);
+        let mut endpoints = make_endpoints(&host, &config.mac_address, endpoints);
+        // Clients may say a network's id, or the beginning of it.
+        for endpoint in &mut endpoints {
+            if let Ok(network) = self.networks.find(&endpoint.network) {
+                endpoint.network = Arc::clone(&network.name);
+            }
+        }
         let mounts = self.make_mounts(serial, &config, &host, image, dialect)?;
         let (config, host) = self.share(config, host);
         let mut container = Container::new(serial, id, name, &image.id, config, host);

@@ -418,7 +418,7 @@ impl World {
             .take()
             .unwrap_or_default()
             .into_iter()
-            .partition(|pool| enable_ipv6 && pool.subnet.contains(':'));
+            .partition(|pool| pool.subnet.contains(':'));
         let asked = ipv4.into_iter().next();
         let subnet = match asked.as_ref().filter(|pool| !pool.subnet.is_empty()) {
             Some(pool) => parse_subnet(pool)?,

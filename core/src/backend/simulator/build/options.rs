@@ -2,7 +2,7 @@
 
 use alloc::collections::BTreeMap;
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -86,9 +86,8 @@ impl Options {
             }
         }
         check_remote(&text("remote"))?;
-        let hosts = text("extrahosts");
-        let hosts: Vec<String> =
-            hosts.split(',').filter(|host| !host.is_empty()).map(ToString::to_string).collect();
+        let hosts = job.envs().filter(|(key, host)| key == "extrahosts" && !host.is_empty());
+        let hosts: Vec<String> = hosts.map(|(_, host)| host.into_owned()).collect();
         let force_remove = flag("forcerm");
         Ok(Self {
             dockerfile: match text("dockerfile") {
