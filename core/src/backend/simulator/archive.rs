@@ -60,7 +60,7 @@ fn wanted(world: &World, job: &Job, dialect: Dialect) -> Result<(Serial, String)
 
 /// What stands at a path, without following the last link.
 fn find(world: &mut World, serial: Serial, path: &str) -> Option<(Place, Arc<Node>)> {
-    let mounts = world.mounts_of(serial)?;
+    let mounts = world.mounts_for_copies(serial)?;
     let view = View::new(&mut world.store, &mounts, 0);
     let (place, node) = view.locate("/", path, path.ends_with('/')).ok()?;
     Some((place, node?))
@@ -116,7 +116,7 @@ pub(super) fn copy(
 fn extract(world: &mut World, job: &Job, body: &[u8], dialect: Dialect) -> Result<(), Failure> {
     let (serial, path) = wanted(world, job, dialect)?;
     let read_only = world.containers.get(serial).is_some_and(|c| c.host.readonly_rootfs);
-    let mut mounts = world.mounts_of(serial).ok_or_else(|| missed(job, &path))?;
+    let mut mounts = world.mounts_for_copies(serial).ok_or_else(|| missed(job, &path))?;
     mounts.set_read_only(read_only);
     let now = i64::try_from(world.now.as_secs()).unwrap_or(i64::MAX);
     let mut view = View::new(&mut world.store, &mounts, now);

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 
 use super::container::{Container, Serial};
-use super::files::{Meta, Mounts, Node, Tree, TreeId};
+use super::files::{Limits, Meta, Mounts, Node, Tree, TreeId};
 use super::mounts::names;
 use super::world::{Containers, World};
 
@@ -17,6 +17,20 @@ const LOCAL: &str = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loop
 const SERVERS: [&str; 2] = ["8.8.8.8", "8.8.4.4"];
 /// The engine's own server, on networks that somebody made.
 const OWN_SERVER: &str = "127.0.0.11";
+
+/// What the host's disk is called.
+const DISK: &str = "/dev/vda1";
+/// A tmpfs of each container's own.
+const SHARED_MEMORY: &str = "/dev/shm";
+/// Bytes of it if nothing else is asked for.
+const SHM_SIZE: u64 = 64 << 20;
+
+fn shared_memory(asked: i64) -> Tree {
+    let mut tree = Tree::of(Node::directory(Meta::new(0o1777, 0)));
+    let bytes = u64::try_from(asked).ok().filter(|bytes| *bytes > 0).unwrap_or(SHM_SIZE);
+    tree.set_limits(Limits { bytes, ..tree.limits() });
+    tree
+}
 
 /// Where `--init` mounts its program.
 pub(super) const INIT: &str = "/sbin/docker-init";
@@ -58,32 +72,48 @@ impl World {
         let Some(container) = self.containers.get(serial) else { return };
         let now = i64::try_from(self.now.as_secs()).unwrap_or(i64::MAX);
         let mut files = Vec::from([
-            (
-                "/etc/resolv.conf",
-                "/dev/vda1",
-                Node::file(self.resolv_conf(serial), Meta::new(0o644, now)),
-            ),
+            ("/etc/resolv.conf", DISK, Node::file(self.resolv_conf(serial), Meta::new(0o644, now))),
             (
                 "/etc/hostname",
-                "/dev/vda1",
+                DISK,
                 Node::file(format!("{}\n", container.hostname()), Meta::new(0o644, now)),
             ),
-            ("/etc/hosts", "/dev/vda1", Node::file(self.hosts(serial), Meta::new(0o644, now))),
+            ("/etc/hosts", DISK, Node::file(self.hosts(serial), Meta::new(0o644, now))),
         ]);
         if container.host.init == Some(true) {
             let program = Node::file(super::files::APPLET, Meta::new(0o755, now));
-            files.push((INIT, "/dev/vda1", program));
+            files.push((INIT, DISK, program));
         }
-        for (path, source, node) in files {
+        let mut trees = Vec::from([(SHARED_MEMORY, "shm", shared_memory(container.host.shm_size))]);
+        trees.extend(files.into_iter().map(|(path, source, node)| (path, source, Tree::of(node))));
+        for (path, source, tree) in trees {
             let place = names(path);
             if mounts.list().iter().any(|mount| place.starts_with(&mount.path)) {
                 continue;
             }
-            let tree = self.store.insert(Tree::of(node));
+            let tree = self.store.insert(tree);
             made.push(tree);
             // A place where nothing can be mounted stays as it is.
             let _ = mounts.add(&mut self.store, path, source, tree, path == INIT);
         }
+    }
+
+    /// What can be copied from and to a container: its files, its volumes, and the engine's files while it runs; no tmpfs.
+    pub(super) fn mounts_for_copies(&mut self, serial: Serial) -> Option<Mounts> {
+        let mut mounts = self.mounts_of(serial)?;
+        let run = self.containers.get(serial).and_then(|container| container.run.as_ref());
+        let own = run.into_iter().flat_map(|run| run.mounts.list());
+        let shown: Vec<_> = ["/etc/resolv.conf", "/etc/hostname", "/etc/hosts"]
+            .into_iter()
+            .filter_map(|path| {
+                let place = names(path);
+                Some((path, own.clone().find(|mount| mount.path == place)?.tree))
+            })
+            .collect();
+        for (path, tree) in shown {
+            let _ = mounts.add(&mut self.store, path, DISK, tree, false);
+        }
+        Some(mounts)
     }
 
     fn hosts(&self, serial: Serial) -> String {

@@ -18,16 +18,13 @@ struct FileSystem {
 }
 
 /// What the kernel mounts in every container, behind the root.
-const KERNEL: [(&str, &str, &str); 6] = [
+const KERNEL: [(&str, &str, &str); 5] = [
     ("proc", "/proc", "proc"),
     ("tmpfs", "/dev", "tmpfs"),
     ("devpts", "/dev/pts", "devpts"),
     ("sysfs", "/sys", "sysfs"),
     ("mqueue", "/dev/mqueue", "mqueue"),
-    ("shm", "/dev/shm", "tmpfs"),
 ];
-/// KiB of `/dev/shm`.
-const SHM: u64 = 65_536;
 
 /// All that is mounted, in the order in which it was.
 fn mounts(sys: &Sys<'_, '_>) -> Vec<FileSystem> {
@@ -52,7 +49,6 @@ fn mounts(sys: &Sys<'_, '_>) -> Vec<FileSystem> {
         read_only: kind == "sysfs",
         blocks: match source {
             "tmpfs" => counted(place),
-            "shm" => Some((SHM, 0)),
             _ => None,
         },
     }));
@@ -60,7 +56,7 @@ fn mounts(sys: &Sys<'_, '_>) -> Vec<FileSystem> {
         let place: String = mount.path.iter().map(|name| format!("/{name}")).collect();
         FileSystem {
             source: mount.source.to_string(),
-            kind: if &*mount.source == "tmpfs" { "tmpfs" } else { "ext4" },
+            kind: if matches!(&*mount.source, "tmpfs" | "shm") { "tmpfs" } else { "ext4" },
             read_only: mount.read_only,
             blocks: counted(&place),
             place,
