@@ -223,7 +223,7 @@ pub(super) fn apply(line: &str, config: &mut Config) -> Result<(), Failure> {
             config.healthcheck = Some(check);
         }
         word @ ("FROM" | "RUN" | "COPY" | "ADD" | "ARG" | "MAINTAINER") => {
-            return Err(invalid(format!("{word} is not a valid change command")));
+            return Err(invalid(format!("{} is not a valid change command", word.to_lowercase())));
         }
         _ => {
             let word = word.to_ascii_uppercase();
@@ -263,7 +263,7 @@ mod tests {
         assert_eq!((&*config.working_dir, &*config.user), ("/a/b", "1:1"));
         assert_eq!(config.exposed_ports.map(|ports| ports.len()), Some(2));
         let refused = apply("RUN x", &mut Config::default()).unwrap_err().message;
-        assert_eq!(refused, "RUN is not a valid change command");
+        assert_eq!(refused, "run is not a valid change command");
     }
 
     #[test]

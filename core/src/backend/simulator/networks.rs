@@ -489,7 +489,7 @@ impl World {
 
 pub(super) fn parse_subnet(pool: &Pool) -> Result<Subnet, Failure> {
     let refused =
-        || invalid(format!("invalid subnet {} : invalid CIDR block notation", pool.subnet));
+        || invalid(format!("Invalid subnet {0} : invalid CIDR address: {0}", pool.subnet));
     let (base, prefix) = pool.subnet.split_once('/').ok_or_else(refused)?;
     let base: Ipv4Addr = base.parse().map_err(|_| refused())?;
     let prefix: u8 =

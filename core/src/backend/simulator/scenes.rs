@@ -232,7 +232,7 @@ fn an_exec_runs_beside_the_main_process() {
     let id = exec["Id"].as_str().unwrap().to_string();
     let started = scene.start("POST", &alloc::format!("/v1.41/exec/{id}/start"), "{}");
     assert_eq!(scene.said(started).out, "", "the head goes out alone");
-    scene.pass(10);
+    scene.pass(30);
     assert_eq!(scene.said(started), Said { out: frame(1, "hi\n"), status: Some(Ok(())) });
     let shown = scene.ask("GET", &alloc::format!("/v1.41/exec/{id}/json"), Value::Null).unwrap();
     assert_eq!((&shown["ExitCode"], &shown["Running"]), (&json!(0), &json!(false)));
@@ -349,7 +349,7 @@ fn a_websocket_is_attached_in_frames() {
     scene.create("c1", body);
     scene.ask("POST", "/v1.41/containers/c1/start", Value::Null).unwrap();
     let socket = scene.open("GET", "/v1.41/containers/c1/attach/ws?stream=1", "");
-    scene.pass(10);
+    scene.pass(30);
     let running = |scene: &mut Scene| {
         let c1 = scene.ask("GET", "/v1.41/containers/c1/json", Value::Null).unwrap();
         c1["State"]["Running"].as_bool().unwrap()
@@ -373,7 +373,7 @@ fn a_websocket_is_attached_in_frames() {
     assert!(running(&mut scene), "its stdin is kept open for the next");
     let last = scene.open("GET", "/v1.44/containers/c1/attach/ws?stream=1&stdout=1", "");
     scene.ask("POST", "/v1.44/containers/c1/kill", Value::Null).unwrap();
-    scene.pass(10);
+    scene.pass(30);
     let said = scene.said(last);
     assert_eq!(said.status, Some(Ok(())));
     assert!(said.out.starts_with('\u{fffd}') && said.out.contains('\u{3}'), "a last frame");
@@ -388,7 +388,7 @@ fn the_keys_that_detach_may_come_one_by_one() {
     scene.create("c1", body);
     scene.ask("POST", "/v1.41/containers/c1/start", Value::Null).unwrap();
     let attached = scene.start("POST", "/v1.41/containers/c1/attach?stream=1&stdin=1&stdout=1", "");
-    scene.pass(10);
+    scene.pass(30);
     scene.engine.stdin(scene.now, attached, &[16]);
     assert!(scene.engine.wants_stdin(attached), "the next key is awaited");
     assert_eq!(scene.said(attached).status, None);

@@ -31,7 +31,7 @@ struct ExecStart {
 }
 
 /// How long who is attached anew reads nothing.
-const PAUSE: Duration = Duration::from_millis(10);
+const PAUSE: Duration = Duration::from_millis(30);
 
 const fn stdio(tty: bool) -> Stdio {
     if tty { Stdio::Raw } else { Stdio::Multiplexed }
