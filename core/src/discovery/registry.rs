@@ -2,7 +2,6 @@
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use core::ops::Bound;
 use core::time::Duration;
 
@@ -60,6 +59,13 @@ struct Member {
     /// A heartbeat only moves this; the timer is set anew when it runs out too early.
     until: Instant,
     timer: Option<TimerKey>,
+}
+
+impl Service {
+    fn snapshot(&mut self) -> Arc<[Arc<Instance>]> {
+        let all = self.snapshot.get_or_insert_with(|| self.by_age.values().rev().cloned().collect());
+        Arc::clone(all)
+    }
 }
 
 impl Registry {
@@ -215,16 +221,30 @@ impl Registry {
 
     /// Begins to tell of a service's instances. That it is ready to be read is said at once.
     pub fn subscribe(&mut self, service: &str) -> SubscriptionId {
-        let (name, service) = entry(&mut self.services, service);
-        let snapshot = service.snapshot.get_or_insert_with(|| {
-            let newest_first: Vec<_> = service.by_age.values().rev().cloned().collect();
-            newest_first.into()
-        });
-        let subscription = Subscription::new(name, Arc::clone(snapshot));
-        let id = SubscriptionId(self.subscriptions.insert(subscription));
-        service.subscriptions.insert(id);
-        self.ready.push_back(id);
+        let id = self.subscribe_later(service);
+        self.begin(id);
         id
+    }
+
+    /// As [`subscribe`](Self::subscribe), of a registry that does not know yet what there is: nothing is told before it
+    /// [begins](Self::begin).
+    pub fn subscribe_later(&mut self, service: &str) -> SubscriptionId {
+        let (name, _) = entry(&mut self.services, service);
+        let id = SubscriptionId(self.subscriptions.insert(Subscription::waiting(name)));
+        self.tidy(service);
+        id
+    }
+
+    /// Begins to tell a subscription that waits for it.
+    pub fn begin(&mut self, id: SubscriptionId) {
+        let Some(subscription) = self.subscriptions.get_mut(id.0) else { return };
+        let name = Arc::clone(&subscription.service);
+        let (name, service) = entry(&mut self.services, &name);
+        if !service.subscriptions.insert(id) {
+            return;
+        }
+        *subscription = Subscription::new(name, service.snapshot());
+        self.ready.push_back(id);
     }
 
     /// Ends a subscription.
@@ -332,6 +352,7 @@ mod tests {
     use super::*;
     use alloc::format;
     use alloc::string::{String, ToString};
+    use alloc::vec::Vec;
     use proptest::prelude::*;
 
     fn seconds(seconds: u64) -> Instant {
