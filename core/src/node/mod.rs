@@ -481,12 +481,14 @@ impl Node {
     /// being opened.
     fn link_to(&mut self, upstream: Arc<Upstream>, may_reuse: bool, serving: Slot) -> Box<Link> {
         let kept = self.pools.get_mut(&upstream).filter(|_| may_reuse).and_then(Pool::take);
+        let mut serving = serving;
         if let Some(slot @ Slot::Idle(_)) = kept.and_then(|id| self.conns.get_mut(id.0)) {
-            let mut serving = serving;
             core::mem::swap(slot, &mut serving);
-            let Slot::Idle(link) = serving else { unreachable!("it was idle a line before") };
-            return link;
         }
+        let serving = match serving {
+            Slot::Idle(link) => return link,
+            serving => serving,
+        };
         let limits = self.config.limits.clone();
         let id = ConnId(self.conns.insert(serving));
         let to = upstream.address.clone();

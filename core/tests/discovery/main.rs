@@ -1,5 +1,7 @@
-//! A node's clients of discovery: calls, streams, ends, limits; and small seeded worlds of them.
+//! A node's clients of discovery: calls, streams, ends, limits; and small seeded worlds of them, over each store.
 
 mod connections;
+mod etcd;
+mod etcd_store;
 mod peer;
 mod worlds;

@@ -31,8 +31,8 @@ pub(super) struct Request {
     again: Option<TimerKey>,
     /// How many calls came to nothing.
     failures: u32,
-    /// A lease that was granted for it.
-    granted: Option<i64>,
+    /// A lease that was granted for it; or the one that the instance is thought to hang on that is to go.
+    lease: Option<i64>,
     /// What came of it, and up to which revision that has to be known here.
     result: Option<Result<(), StoreError>>,
     /// The instance was left so, or found so.
@@ -88,7 +88,7 @@ impl Etcd {
             deadline: timers.set(until, Due::Deadline(key)),
             again: None,
             failures: 0,
-            granted: None,
+            lease: None,
             result: None,
             modified: 0,
             trouble: String::new(),
@@ -101,10 +101,13 @@ impl Etcd {
     }
 
     fn start(&mut self, key: Key) {
-        let Some(request) = self.requests.get(key) else { return };
+        let Some(request) = self.requests.get_mut(key) else { return };
         let held = self.held.get(&request.name);
         let stage = match &request.kind {
-            Kind::Unregister { .. } => Stage::Delete,
+            Kind::Unregister { .. } => {
+                request.lease = held.map(|held| held.lease);
+                Stage::Delete
+            }
             // What is known may be out of date.
             Kind::Register(_) if !self.view.is_live() || !self.steps.is_empty() => Stage::Look,
             Kind::Register(attributes) => match held {
@@ -166,7 +169,7 @@ impl Etcd {
             }
             (Stage::Put { .. }, Outcome::Refused(404, _)) => {
                 // The lease has ended in between.
-                request.granted = None;
+                request.lease = None;
                 self.go_once_more(key);
             }
             (Stage::Revoke { revision, .. }, Outcome::Refused(404, _)) => {
@@ -213,12 +216,16 @@ impl Etcd {
                 lease => self.go(key, Stage::Revoke { lease, revision }),
             },
             Stage::Delete => {
-                let request = self.requests.get(key);
-                let unsure = request
-                    .is_some_and(|it| matches!(it.kind, Kind::Unregister { unsure: true }));
-                let index = revision.unsigned_abs();
-                let result = if unsure { Ok(()) } else { Err(StoreError::NotFound { index }) };
-                self.done_at(key, result, 0);
+                let Some(request) = self.requests.get(key) else { return };
+                if !matches!(request.kind, Kind::Unregister { unsure: true }) {
+                    let index = revision.unsigned_abs();
+                    return self.done_at(key, Err(StoreError::NotFound { index }), 0);
+                }
+                // An answer was lost.
+                match request.lease {
+                    Some(lease) if lease != 0 => self.go(key, Stage::Revoke { lease, revision: 0 }),
+                    _ => self.done_at(key, Ok(()), 0),
+                }
             }
             Stage::Revoke { revision, .. } => self.done_at(key, Ok(()), revision),
         }
@@ -230,11 +237,11 @@ impl Etcd {
         let Kind::Register(attributes) = &request.kind else { return };
         let (lease, modified) = (kv.lease, kv.mod_revision);
         let same = kv.attributes().as_ref() == Some(attributes);
-        if lease != 0 && request.granted == Some(lease) && same {
+        if lease != 0 && request.lease == Some(lease) && same {
             // It was put; only the answer was lost.
             return self.left_at(key, modified);
         }
-        match (lease, request.granted) {
+        match (lease, request.lease) {
             // Whoever has put it without a lease: it is to have one.
             (0, Some(lease)) => self.go(key, Stage::Put { lease, expected: modified }),
             (0, None) => {
@@ -248,7 +255,7 @@ impl Etcd {
     /// The instance is not there, or is about to go with its lease.
     fn absent(&mut self, key: Key) {
         let Some(request) = self.requests.get(key) else { return };
-        let stage = match request.granted {
+        let stage = match request.lease {
             Some(lease) => Stage::Put { lease, expected: 0 },
             None => self.fresh_lease(0),
         };
@@ -257,7 +264,7 @@ impl Etcd {
 
     fn granted(&mut self, key: Key, lease: i64, expected: i64) {
         if let Some(request) = self.requests.get_mut(key) {
-            request.granted = Some(lease);
+            request.lease = Some(lease);
             self.go(key, Stage::Put { lease, expected });
         }
     }

@@ -11,6 +11,7 @@ use super::calls::{Outcome, Purpose};
 use super::{Due, Etcd, Step, reason, unavailable};
 use crate::discovery::store::StoreEvent;
 use crate::rpc::Attributes;
+use crate::time::Instant;
 use crate::timers::TimerKey;
 
 /// A watch that says nothing for so long is replaced.
@@ -58,8 +59,8 @@ struct Watch {
     skip: i64,
     /// A piece without its end.
     unread: Vec<u8>,
-    /// It has said something since this was last looked at.
-    heard: bool,
+    /// When it last said something.
+    heard: Instant,
 }
 
 /// An instance in etcd.
@@ -123,7 +124,7 @@ impl Etcd {
         let body = api::watch(self.view.seen + 1);
         let endpoint = self.calls.current();
         let call = self.calls.call(self.now, Purpose::Watch, api::WATCH, body);
-        self.view.next = Some(Watch { call, endpoint, skip: 0, unread: Vec::new(), heard: false });
+        self.view.next = Some(Watch { call, endpoint, skip: 0, unread: Vec::new(), heard: self.now });
     }
 
     fn set_view_timer(&mut self, after: Option<Duration>) {
@@ -139,11 +140,12 @@ impl Etcd {
             return;
         }
         self.view.due = None;
-        match &mut self.view.watch {
+        match &self.view.watch {
             None => self.seek(),
             Some(watch) => {
-                if core::mem::take(&mut watch.heard) {
-                    self.set_view_timer(Some(QUIET));
+                let quiet = self.now - watch.heard;
+                if quiet < QUIET {
+                    self.set_view_timer(Some(QUIET - quiet));
                 } else if self.view.next.is_none() {
                     self.begin_watch();
                 }
@@ -217,7 +219,7 @@ impl Etcd {
         let Outcome::Piece(piece) = outcome else {
             return self.view_failed(reason(outcome));
         };
-        watch.heard = true;
+        watch.heard = self.now;
         let mut from = watch.unread.len();
         watch.unread.extend_from_slice(&piece);
         let mut unread = core::mem::take(&mut watch.unread);
@@ -398,7 +400,7 @@ impl Etcd {
         for (name, found) in changed.into_iter().rev() {
             self.steps.push_front(Step::Put(name, found));
         }
-        for name in gone {
+        for name in gone.into_iter().rev() {
             self.steps.push_front(Step::Remove(name));
         }
     }
