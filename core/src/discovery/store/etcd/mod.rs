@@ -14,41 +14,27 @@
 
 mod api;
 mod calls;
+mod config;
 mod requests;
 mod view;
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
-use alloc::sync::Arc;
-use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::{Store, StoreError, StoreEvent, StoreInput};
 use crate::discovery::{Event, Registration, Registry, SubscriptionId};
 use crate::id::{Key, Slab};
-use crate::job::Upstream;
 use crate::rpc::Attributes;
 use crate::time::Instant;
 use crate::timers::{TimerKey, Timers};
 use calls::{Calls, Outcome, Purpose};
+pub use config::Config;
 use requests::{Kind, Request};
 use view::{Found, View};
 
 /// A request is answered within this time, whatever etcd does.
 pub const DEADLINE: Duration = Duration::from_secs(6);
-
-/// How an etcd is reached, and what is kept there.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Config {
-    /// Its members, at least one, the first to be asked first.
-    pub endpoints: Vec<Arc<Upstream>>,
-    /// A name and a password, where it wants them.
-    pub user: Option<(String, String)>,
-    /// How long an instance stays after its last heartbeat. Etcd counts whole seconds, and takes a little longer.
-    pub ttl: Duration,
-    /// Where the numbers of leases come from: different for every process.
-    pub seed: u64,
-}
 
 /// Keeps registrations in etcd.
 ///
@@ -278,7 +264,10 @@ impl Store for Etcd {
             if let Some(event) = self.out.pop_front().or_else(|| self.calls.poll()) {
                 return Some(event);
             }
-            let step = self.steps.pop_front()?;
+            self.listen();
+            let Some(step) = self.steps.pop_front() else {
+                return self.out.pop_front().or_else(|| self.calls.poll());
+            };
             if let Some(event) = self.apply(step) {
                 return Some(event);
             }
