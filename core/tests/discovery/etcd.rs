@@ -230,6 +230,13 @@ impl Model {
         self.out.retain(|(of, _)| *of != handle);
     }
 
+    /// A user is gone, with all its connections.
+    pub(crate) fn disconnect(&mut self, user: usize) {
+        self.wanted.retain(|(of, _)| *of != user);
+        self.watches.retain(|it| it.handle.0 != user);
+        self.out.retain(|((of, _), _)| *of != user);
+    }
+
     /// What there is to tell to one user.
     pub(crate) fn pop(&mut self, user: usize) -> Option<(u64, Piece)> {
         let at = self.out.iter().position(|((of, _), _)| *of == user)?;
@@ -325,15 +332,6 @@ impl Model {
             }
             "/v3/kv/range" => self.range(handle, &asked),
             "/v3/kv/txn" => self.txn(handle, &asked),
-            "/v3/kv/deleterange" => {
-                let key = decode(&asked["key"]);
-                let Some(kv) = self.kvs.get(&key).cloned() else {
-                    return self.whole(handle, 200, &json!({"header": self.header()}));
-                };
-                self.change(key.clone(), None);
-                let reply = json!({"header": self.header(), "deleted": "1", "prev_kvs": [shown(&key, &kv)]});
-                self.whole(handle, 200, &reply);
-            }
             "/v3/watch" => self.watch(handle, member, &asked["create_request"]),
             other => panic!("{other} is not modelled"),
         }
@@ -393,9 +391,21 @@ impl Model {
 
     fn txn(&mut self, handle: Handle, asked: &Value) {
         let compare = &asked["compare"][0];
-        assert_eq!((&compare["target"], &compare["result"]), (&json!("MOD"), &json!("EQUAL")));
-        let modified = self.kvs.get(&decode(&compare["key"])).map_or(0, |kv| kv.modified);
-        if modified == number(&compare["mod_revision"]) {
+        assert_eq!(compare["result"], "EQUAL");
+        let kv = self.kvs.get(&decode(&compare["key"]));
+        let holds = match compare["target"].as_str() {
+            Some("MOD") => kv.map_or(0, |kv| kv.modified) == number(&compare["mod_revision"]),
+            Some("CREATE") => kv.map_or(0, |kv| kv.created) == number(&compare["create_revision"]),
+            other => panic!("{other:?} is not modelled"),
+        };
+        let delete = &asked["success"][0]["request_delete_range"]["key"];
+        if holds && !delete.is_null() {
+            self.change(decode(delete), None);
+            let deleted = json!([{"response_delete_range": {"deleted": "1"}}]);
+            let reply = json!({"header": self.header(), "succeeded": true, "responses": deleted});
+            return self.whole(handle, 200, &reply);
+        }
+        if holds {
             let put = &asked["success"][0]["request_put"];
             let lease = number(&put["lease"]);
             if !self.leases.contains_key(&lease) {
@@ -510,11 +520,6 @@ impl Model {
     /// How many leases there are.
     pub(crate) fn leases(&self) -> usize {
         self.leases.len()
-    }
-
-    /// How many watches are open.
-    pub(crate) fn watches(&self) -> usize {
-        self.watches.len()
     }
 }
 

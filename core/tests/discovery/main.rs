@@ -3,5 +3,7 @@
 mod connections;
 mod etcd;
 mod etcd_store;
+mod etcd_worlds;
+mod gateway;
 mod peer;
 mod worlds;

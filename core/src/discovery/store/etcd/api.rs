@@ -26,7 +26,6 @@ pub(super) const KEEP_ALIVE: &str = "/v3/lease/keepalive";
 pub(super) const REVOKE: &str = "/v3/lease/revoke";
 pub(super) const RANGE: &str = "/v3/kv/range";
 pub(super) const TXN: &str = "/v3/kv/txn";
-pub(super) const DELETE: &str = "/v3/kv/deleterange";
 pub(super) const WATCH: &str = "/v3/watch";
 pub(super) const AUTHENTICATE: &str = "/v3/auth/authenticate";
 
@@ -72,8 +71,12 @@ pub(super) fn put(name: &str, attributes: Option<&Attributes>, lease: i64, expec
     )
 }
 
-pub(super) fn delete(name: &str) -> String {
-    format!(r#"{{"key":"{}","prev_kv":true}}"#, key(name))
+/// Deletes an instance if it is the one that was created then; else tells how it is.
+pub(super) fn delete(name: &str, created: i64) -> String {
+    let key = key(name);
+    format!(
+        r#"{{"compare":[{{"target":"CREATE","key":"{key}","result":"EQUAL","create_revision":"{created}"}}],"success":[{{"request_delete_range":{{"key":"{key}"}}}}],"failure":[{{"request_range":{{"key":"{key}"}}}}]}}"#
+    )
 }
 
 pub(super) fn authenticate(name: &str, password: &str) -> String {
@@ -105,9 +108,6 @@ pub(super) struct Reply {
     pub(super) more: bool,
     pub(super) succeeded: bool,
     responses: Vec<Response>,
-    #[serde(deserialize_with = "number")]
-    pub(super) deleted: i64,
-    prev_kvs: Vec<Kv>,
     result: KeptAlive,
     pub(super) token: String,
 }
@@ -157,14 +157,9 @@ impl Reply {
         self.result.ttl > 0
     }
 
-    /// How an instance is that could not be put.
+    /// How an instance is that was not as it was thought to be.
     pub(super) fn found(self) -> Option<Kv> {
         self.responses.into_iter().flat_map(|it| it.response_range.kvs).next()
-    }
-
-    /// The lease of an instance that was deleted.
-    pub(super) fn deleted_lease(&self) -> i64 {
-        self.prev_kvs.first().map_or(0, |kv| kv.lease)
     }
 }
 
@@ -389,6 +384,6 @@ mod tests {
         ] {
             assert_eq!(trouble(502, body), text);
         }
-        assert!(parse::<Reply>(br#"{"deleted":"x"}"#).is_none());
+        assert!(parse::<Reply>(br#"{"header":{"revision":"x"}}"#).is_none());
     }
 }

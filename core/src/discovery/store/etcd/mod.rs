@@ -23,9 +23,8 @@ use alloc::string::String;
 use core::time::Duration;
 
 use super::{Store, StoreError, StoreEvent, StoreInput};
-use crate::discovery::{Event, Registration, Registry, SubscriptionId};
+use crate::discovery::{Event, Instance, Registration, Registry, SubscriptionId};
 use crate::id::{Key, Slab};
-use crate::rpc::Attributes;
 use crate::time::Instant;
 use crate::timers::{TimerKey, Timers};
 use calls::{Calls, Outcome, Purpose};
@@ -283,10 +282,10 @@ fn unavailable(reason: &str) -> StoreError {
     StoreError::Unavailable(reason.into())
 }
 
-/// A registration's attributes, as they are known here.
-fn attributes_of<'a>(registry: &'a Registry, name: &str) -> Option<&'a Option<Attributes>> {
+/// An instance, as it is known here.
+fn instance_of<'a>(registry: &'a Registry, name: &str) -> Option<&'a Instance> {
     let (service, address) = name.split_once('/')?;
-    registry.get(service, address).map(|instance| &instance.attributes)
+    registry.get(service, address).map(|instance| &**instance)
 }
 
 /// What a call that has come to nothing says.

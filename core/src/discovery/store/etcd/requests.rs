@@ -1,5 +1,6 @@
 //! Requests of the store's users: what each takes at etcd, step by step. Each step may be taken twice, for nobody knows what an
-//! answer that did not come would have said.
+//! answer that did not come would have said; and one that a member takes much later does no harm, for what changes an instance
+//! holds only for it as it was.
 
 use alloc::format;
 use alloc::string::String;
@@ -7,7 +8,7 @@ use core::time::Duration;
 
 use super::api::{self, Kv, Reply};
 use super::calls::{Outcome, Purpose};
-use super::{DEADLINE, Due, Etcd, Held, Step, attributes_of, reason, unavailable};
+use super::{DEADLINE, Due, Etcd, Held, Step, instance_of, reason, unavailable};
 use crate::discovery::store::{StoreError, StoreEvent};
 use crate::id::Key;
 use crate::rpc::Attributes;
@@ -31,8 +32,8 @@ pub(super) struct Request {
     again: Option<TimerKey>,
     /// How many calls came to nothing.
     failures: u32,
-    /// A lease that was granted for it; or the one that the instance is thought to hang on that is to go.
-    lease: Option<i64>,
+    /// A lease that was granted for it.
+    granted: Option<i64>,
     /// What came of it, and up to which revision that has to be known here.
     result: Option<Result<(), StoreError>>,
     /// The instance was left so, or found so.
@@ -62,8 +63,8 @@ enum Stage {
     Grant { lease: i64, expected: i64 },
     /// To put it.
     Put { lease: i64, expected: i64 },
-    /// To delete it.
-    Delete,
+    /// To delete it, if it is still the one that was created then.
+    Delete { created: i64, lease: i64 },
     /// To end its lease, for the sake of those who do not know yet that it is deleted.
     Revoke { lease: i64, revision: i64 },
     /// Nothing: it is done, and is to be known here.
@@ -88,7 +89,7 @@ impl Etcd {
             deadline: timers.set(until, Due::Deadline(key)),
             again: None,
             failures: 0,
-            lease: None,
+            granted: None,
             result: None,
             modified: 0,
             trouble: String::new(),
@@ -101,23 +102,24 @@ impl Etcd {
     }
 
     fn start(&mut self, key: Key) {
-        let Some(request) = self.requests.get_mut(key) else { return };
-        let held = self.held.get(&request.name);
-        let stage = match &request.kind {
-            Kind::Unregister { .. } => {
-                request.lease = held.map(|held| held.lease);
-                Stage::Delete
+        let Some(request) = self.requests.get(key) else { return };
+        let instance = instance_of(&self.registry, &request.name);
+        let held = self.held.get(&request.name).zip(instance);
+        let is_up_to_date = self.view.is_live() && self.steps.is_empty();
+        let stage = match (&request.kind, held) {
+            _ if !is_up_to_date => Stage::Look,
+            (Kind::Register(_), None) => self.fresh_lease(0),
+            (Kind::Register(attributes), Some((held, instance)))
+                if held.lease != 0 && held.known =>
+            {
+                let Held { lease, modified, .. } = *held;
+                let same = instance.attributes == *attributes;
+                Stage::Keep { lease, modified, same, heard: true }
             }
-            // What is known may be out of date.
-            Kind::Register(_) if !self.view.is_live() || !self.steps.is_empty() => Stage::Look,
-            Kind::Register(attributes) => match held {
-                None => self.fresh_lease(0),
-                Some(Held { lease: 0, .. } | Held { known: false, .. }) => Stage::Look,
-                Some(Held { lease, modified, .. }) => {
-                    let same = attributes_of(&self.registry, &request.name) == Some(attributes);
-                    Stage::Keep { lease: *lease, modified: *modified, same, heard: true }
-                }
-            },
+            (Kind::Unregister { .. }, Some((held, instance))) => {
+                Stage::Delete { created: instance.created.cast_signed(), lease: held.lease }
+            }
+            _ => Stage::Look,
         };
         self.go(key, stage);
     }
@@ -141,7 +143,7 @@ impl Etcd {
                 let Kind::Register(attributes) = &request.kind else { return };
                 (api::TXN, api::put(name, attributes.as_ref(), lease, expected))
             }
-            Stage::Delete => (api::DELETE, api::delete(name)),
+            Stage::Delete { created, .. } => (api::TXN, api::delete(name, created)),
             Stage::Revoke { lease, .. } => (api::REVOKE, api::lease(lease)),
             Stage::Unseen { revision } => {
                 if revision <= self.view.seen() {
@@ -169,7 +171,7 @@ impl Etcd {
             }
             (Stage::Put { .. }, Outcome::Refused(404, _)) => {
                 // The lease has ended in between.
-                request.lease = None;
+                request.granted = None;
                 self.go_once_more(key);
             }
             (Stage::Revoke { revision, .. }, Outcome::Refused(404, _)) => {
@@ -189,7 +191,7 @@ impl Etcd {
             Stage::Queued | Stage::Unseen { .. } => {}
             Stage::Look => match reply.kvs.into_iter().next() {
                 Some(kv) => self.found(key, kv),
-                None => self.absent(key),
+                None => self.missing(key, revision),
             },
             Stage::Keep { .. } if !reply.is_alive() => self.absent(key),
             Stage::Keep { modified, same: true, heard, .. } => {
@@ -211,22 +213,13 @@ impl Etcd {
                 Some(kv) => self.found(key, kv),
                 None => self.absent(key),
             },
-            Stage::Delete if reply.deleted > 0 => match reply.deleted_lease() {
-                0 => self.done_at(key, Ok(()), revision),
-                lease => self.go(key, Stage::Revoke { lease, revision }),
+            Stage::Delete { lease, .. } if reply.succeeded => self.deleted(key, lease, revision),
+            Stage::Delete { lease, .. } => match (self.is_unsure(key), reply.found()) {
+                // Only the answer was lost; or it was gone already, which is as good.
+                (true, _) => self.deleted(key, lease, 0),
+                (false, Some(kv)) => self.found(key, kv),
+                (false, None) => self.missing(key, revision),
             },
-            Stage::Delete => {
-                let Some(request) = self.requests.get(key) else { return };
-                if !matches!(request.kind, Kind::Unregister { unsure: true }) {
-                    let index = revision.unsigned_abs();
-                    return self.done_at(key, Err(StoreError::NotFound { index }), 0);
-                }
-                // An answer was lost.
-                match request.lease {
-                    Some(lease) if lease != 0 => self.go(key, Stage::Revoke { lease, revision: 0 }),
-                    _ => self.done_at(key, Ok(()), 0),
-                }
-            }
             Stage::Revoke { revision, .. } => self.done_at(key, Ok(()), revision),
         }
     }
@@ -234,14 +227,16 @@ impl Etcd {
     /// The instance is there.
     fn found(&mut self, key: Key, kv: Kv) {
         let Some(request) = self.requests.get(key) else { return };
-        let Kind::Register(attributes) = &request.kind else { return };
-        let (lease, modified) = (kv.lease, kv.mod_revision);
+        let (lease, modified, created) = (kv.lease, kv.mod_revision, kv.create_revision);
+        let Kind::Register(attributes) = &request.kind else {
+            return self.go(key, Stage::Delete { created, lease });
+        };
         let same = kv.attributes().as_ref() == Some(attributes);
-        if lease != 0 && request.lease == Some(lease) && same {
+        if lease != 0 && request.granted == Some(lease) && same {
             // It was put; only the answer was lost.
             return self.left_at(key, modified);
         }
-        match (lease, request.lease) {
+        match (lease, request.granted) {
             // Whoever has put it without a lease: it is to have one.
             (0, Some(lease)) => self.go(key, Stage::Put { lease, expected: modified }),
             (0, None) => {
@@ -252,10 +247,34 @@ impl Etcd {
         }
     }
 
+    /// The instance is not there.
+    fn missing(&mut self, key: Key, revision: i64) {
+        let Some(request) = self.requests.get(key) else { return };
+        let index = revision.unsigned_abs();
+        match request.kind {
+            Kind::Register(_) => self.absent(key),
+            Kind::Unregister { unsure: true } => self.done_at(key, Ok(()), 0),
+            Kind::Unregister { .. } => self.done_at(key, Err(StoreError::NotFound { index }), 0),
+        }
+    }
+
+    fn is_unsure(&self, key: Key) -> bool {
+        let request = self.requests.get(key);
+        request.is_some_and(|it| matches!(it.kind, Kind::Unregister { unsure: true }))
+    }
+
+    fn deleted(&mut self, key: Key, lease: i64, revision: i64) {
+        if lease == 0 {
+            self.done_at(key, Ok(()), revision);
+        } else {
+            self.go(key, Stage::Revoke { lease, revision });
+        }
+    }
+
     /// The instance is not there, or is about to go with its lease.
     fn absent(&mut self, key: Key) {
         let Some(request) = self.requests.get(key) else { return };
-        let stage = match request.lease {
+        let stage = match request.granted {
             Some(lease) => Stage::Put { lease, expected: 0 },
             None => self.fresh_lease(0),
         };
@@ -264,7 +283,7 @@ impl Etcd {
 
     fn granted(&mut self, key: Key, lease: i64, expected: i64) {
         if let Some(request) = self.requests.get_mut(key) {
-            request.lease = Some(lease);
+            request.granted = Some(lease);
             self.go(key, Stage::Put { lease, expected });
         }
     }
@@ -288,7 +307,7 @@ impl Etcd {
     /// A call came to nothing: it is made again, of the next member.
     fn request_failed(&mut self, key: Key, reason: String) {
         let Some(request) = self.requests.get_mut(key) else { return };
-        if let Kind::Unregister { unsure } = &mut request.kind {
+        if let (Kind::Unregister { unsure }, Stage::Delete { .. }) = (&mut request.kind, request.stage) {
             *unsure = true;
         }
         request.trouble = reason;
