@@ -59,7 +59,7 @@ class Etcd:
             ]  # fmt: skip
             if self.keys:
                 arguments += [
-                    "--cert-file", f"{self.keys}/server.pem", "--key-file", f"{self.keys}/server-key.pem",
+                    "--cert-file", f"{self.keys}/etcd.pem", "--key-file", f"{self.keys}/etcd-key.pem",
                     "--client-cert-auth", "--trusted-ca-file", f"{self.keys}/ca.pem",
                 ]  # fmt: skip
             log = open(f"{self.folder}/log{nth}", "ab")
@@ -80,11 +80,14 @@ class Etcd:
         within(20, lambda: self.ask("/v3/kv/range", {"key": "YQ=="}))
 
     def leader(self):
+        return within(10, self.leads)
+
+    def leads(self):
         status = self.ask("/v3/maintenance/status", {}, self.alive())
         for nth in range(len(self.processes)):
             if self.processes[nth].poll() is None:
                 member = self.ask("/v3/maintenance/status", {}, nth)["header"]["member_id"]
-                if member == status["leader"]:
+                if member == status.get("leader"):
                     return nth
         raise AssertionError("nobody leads")
 
@@ -92,6 +95,9 @@ class Etcd:
         return next(nth for nth, process in enumerate(self.processes) if process.poll() is None)
 
     def compact(self):
+        within(10, self.compacts)
+
+    def compacts(self):
         """What happens elsewhere is the last that is kept."""
         nth = self.alive()
         for _ in range(10):
@@ -369,7 +375,7 @@ def secured(etcd_binary, binary, keys):
             etcd.ask(f"/v3/auth/{path}", body)
         files = ["-etcd-ca", f"{keys}/ca.pem", "-etcd-cert", f"{keys}/client.pem", "-etcd-key", f"{keys}/client-key.pem"]
         for user, error in [
-            (None, "user name is empty: name a user with --etcd-user"),
+            (None, "name a user with --etcd-user NAME:PASSWORD"),
             ("me:wrong", "invalid user ID or password: look at --etcd-user"),
             ("nobody:x", "permission denied: the user of --etcd-user"),
         ]:

@@ -63,7 +63,8 @@ struct Member {
 
 impl Service {
     fn snapshot(&mut self) -> Arc<[Arc<Instance>]> {
-        let all = self.snapshot.get_or_insert_with(|| self.by_age.values().rev().cloned().collect());
+        let all =
+            self.snapshot.get_or_insert_with(|| self.by_age.values().rev().cloned().collect());
         Arc::clone(all)
     }
 }

@@ -1,5 +1,6 @@
 //! One connection at a time, in both codecs: what the original does wrong, ends, limits.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use libswarm::discovery::{Agent, Memory, TTL};
@@ -7,6 +8,7 @@ use libswarm::node::{CloseReason, Config, Input, Refusal};
 use libswarm::rpc::{Codec, Error, Method, Update};
 use libswarm::{ConnId, Instant, Node, http1};
 
+use crate::etcd::{Member, Model};
 use crate::peer::{Disk, World, args, with};
 use libswarm::rpc::ClientEvent::{self, Answer, Ended};
 
@@ -130,6 +132,49 @@ fn who_is_gone_is_told_nothing() {
             assert_eq!((world.subscriptions(), world.node.connections()), (0, 1));
             world.call(writer, Method::Unregister, &args("web", "a:80"));
         }
+    }
+}
+
+/// What cannot be known in time ends with the marker, which clients wait for, and an error.
+#[test]
+fn a_stream_whose_store_is_away_ends_with_an_error() {
+    for codec in CODECS {
+        let model = Arc::new(Mutex::new(Model::new(2)));
+        let mut world = World::on_etcd(&model, 0, Instant::ZERO);
+        let (early, late) = (world.connect(codec), world.connect(codec));
+        world.call(early, Method::Subscribe, &args("web", ""));
+        assert_eq!(updates(&world.events(early)), "=");
+        for which in 0..2 {
+            model.lock().unwrap().set_member(which, Member::Down);
+        }
+        world.pass(Duration::from_secs(1));
+        world.call(late, Method::Subscribe, &args("web", ""));
+        let call = world.call(late, Method::Register, &args("web", "a:80"));
+        world.pass(2 * TTL);
+        for (id, shown) in [(early, ""), (late, "=")] {
+            let events = world.events(id);
+            assert_eq!(updates(&events), shown);
+            let error = events.iter().find_map(|event| match event {
+                Ended(_, Err(error)) => Some(error),
+                _ => None,
+            });
+            assert!(error.unwrap().starts_with("discoverd: etcd cannot be watched: "), "{error:?}");
+            let refused = |event: &ClientEvent| match event {
+                Answer(of, Err(error)) if *of == call => error.contains("etcd does not do it: "),
+                _ => false,
+            };
+            assert!(id == early || events.iter().any(refused), "{events:?}");
+        }
+        assert_eq!(world.subscriptions(), 0);
+        // Nobody wants its connections any more: none is left but those that are used.
+        for which in 0..2 {
+            model.lock().unwrap().set_member(which, Member::Up);
+        }
+        world.pass(Duration::from_secs(2));
+        for _ in 0..20 {
+            world.call(late, Method::Register, &args("web", "a:80"));
+        }
+        assert!(world.node.upstream_connections() <= 3, "{}", world.node.upstream_connections());
     }
 }
 

@@ -156,7 +156,8 @@ impl Model {
         }
         self.end_without_leader();
         if was == Member::Silent && state != Member::Down {
-            let (mine, rest) = std::mem::take(&mut self.held).into_iter().partition(|(m, _)| *m == which);
+            let (mine, rest) =
+                std::mem::take(&mut self.held).into_iter().partition(|(m, _)| *m == which);
             self.held = rest;
             let mine: Vec<(usize, Held)> = mine;
             for (member, Held { handle, target, headers, body }) in mine {
@@ -204,7 +205,14 @@ impl Model {
     }
 
     /// A request comes to a member.
-    pub(crate) fn begin(&mut self, handle: Handle, member: usize, target: &str, headers: &str, body: &[u8]) {
+    pub(crate) fn begin(
+        &mut self,
+        handle: Handle,
+        member: usize,
+        target: &str,
+        headers: &str,
+        body: &[u8],
+    ) {
         self.wanted.insert(handle);
         *self.asked.entry(target.to_owned()).or_default() += 1;
         match self.members[member] {
@@ -435,7 +443,8 @@ impl Model {
         let revision = self.revision;
         let kv = to.map(|(value, lease)| {
             let old = self.kvs.get(&key);
-            let (created, version) = old.map_or((revision, 1), |old| (old.created, old.version + 1));
+            let (created, version) =
+                old.map_or((revision, 1), |old| (old.created, old.version + 1));
             Kv { value, created, modified: revision, version, lease }
         });
         match &kv {
@@ -460,7 +469,8 @@ impl Model {
             Member::Alone => true,
             _ => !quorum,
         };
-        let gone: Vec<Handle> = self.watches.iter().filter(|it| lost(it)).map(|it| it.handle).collect();
+        let gone: Vec<Handle> =
+            self.watches.iter().filter(|it| lost(it)).map(|it| it.handle).collect();
         self.watches.retain(|it| !gone.contains(&it.handle));
         for handle in gone {
             let error = json!({"error": {"grpc_code": 14, "http_code": 503, "message": "etcdserver: no leader"}});
@@ -546,7 +556,8 @@ const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 fn encode(bytes: &[u8]) -> String {
     let mut text = String::new();
     for three in bytes.chunks(3) {
-        let bits = three.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - three.len()));
+        let bits = three.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte))
+            << (8 * (3 - three.len()));
         for nth in 0..4 {
             let letter = ALPHABET[(bits >> (18 - 6 * nth)) as usize & 63];
             text.push(if nth <= three.len() { char::from(letter) } else { '=' });

@@ -248,7 +248,12 @@ impl Bench {
         self.now = end;
     }
 
-    pub(crate) fn start(&mut self, at: usize, address: &str, attributes: Option<Attributes>) -> u64 {
+    pub(crate) fn start(
+        &mut self,
+        at: usize,
+        address: &str,
+        attributes: Option<Attributes>,
+    ) -> u64 {
         let registration =
             Registration { service: "web".into(), address: address.into(), attributes };
         self.next += 1;

@@ -64,9 +64,7 @@ impl Play {
         let world = match store {
             Store::Memory => World::in_memory(),
             Store::Journal => World::on_disk(Disk::default(), Instant::ZERO),
-            Store::Etcd => {
-                World::on_etcd(&Arc::new(Mutex::new(Model::new(1))), 0, Instant::ZERO)
-            }
+            Store::Etcd => World::on_etcd(&Arc::new(Mutex::new(Model::new(1))), 0, Instant::ZERO),
         };
         Self {
             world,
@@ -112,7 +110,8 @@ impl Play {
         while self.world.disk.doing.is_some() {
             self.world.work_disk();
         }
-        let is_answer = |event: &ClientEvent| matches!(event, ClientEvent::Answer(of, _) if *of == call);
+        let is_answer =
+            |event: &ClientEvent| matches!(event, ClientEvent::Answer(of, _) if *of == call);
         for _ in 0..100 {
             // An etcd that has just been started again is not known to be there at once.
             if self.store == Store::Etcd && !self.world.peers[&id].events.iter().any(is_answer) {

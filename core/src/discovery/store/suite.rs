@@ -57,7 +57,15 @@ pub fn suite_late(
     ];
     for check in checks {
         let store = open();
-        check(&mut Bench { store, persist, ttl, late, now: Instant::ZERO, next: 0, done: Vec::new() });
+        check(&mut Bench {
+            store,
+            persist,
+            ttl,
+            late,
+            now: Instant::ZERO,
+            next: 0,
+            done: Vec::new(),
+        });
     }
 }
 

@@ -324,7 +324,9 @@ mod tests {
             assert_eq!(serve.settings.ttl.as_deref(), Some("20s"));
             assert_eq!(serve.settings.store, StoreKind::Memory);
         }
-        let etcd = serve("-etcd http://a:1,http://b:2 --etcd-ca ca -etcd-cert=c -etcd-key k -etcd-user u:p");
+        let etcd = serve(
+            "-etcd http://a:1,http://b:2 --etcd-ca ca -etcd-cert=c -etcd-key k -etcd-user u:p",
+        );
         let StoreSettings { etcd, etcd_ca, etcd_cert, etcd_key, etcd_user, .. } = etcd.settings;
         let all = [etcd, etcd_ca, etcd_cert, etcd_key, etcd_user].map(Option::unwrap_or_default);
         assert_eq!(all, ["http://a:1,http://b:2", "ca", "c", "k", "u:p"]);

@@ -64,7 +64,12 @@ pub(super) fn watch(from: i64) -> String {
 }
 
 /// Puts an instance if it was last changed at `expected`, 0 if it was not there; else tells how it is.
-pub(super) fn put(name: &str, attributes: Option<&Attributes>, lease: i64, expected: i64) -> String {
+pub(super) fn put(
+    name: &str,
+    attributes: Option<&Attributes>,
+    lease: i64,
+    expected: i64,
+) -> String {
     let (key, value) = (key(name), base64(&value(attributes)));
     format!(
         r#"{{"compare":[{{"target":"MOD","key":"{key}","result":"EQUAL","mod_revision":"{expected}"}}],"success":[{{"request_put":{{"key":"{key}","value":"{value}","lease":"{lease}"}}}}],"failure":[{{"request_range":{{"key":"{key}"}}}}]}}"#
@@ -310,7 +315,9 @@ fn decode_base64(text: &str) -> Option<Vec<u8>> {
                 b'0'..=b'9' => byte - b'0' + 52,
                 b'+' => 62,
                 b'/' => 63,
-                b'=' if at >= 4 - padding && four.as_ptr_range().end == text.as_ptr_range().end => 0,
+                b'=' if at >= 4 - padding && four.as_ptr_range().end == text.as_ptr_range().end => {
+                    0
+                }
                 _ => return None,
             };
             bits = bits << 6 | u32::from(value);
@@ -367,7 +374,8 @@ mod tests {
 
     #[test]
     fn answers_are_read_as_etcd_gives_them() {
-        let alive: Reply = parse(br#"{"result":{"header":{"revision":"2"},"ID":"7","TTL":"10"}}"#).unwrap();
+        let alive: Reply =
+            parse(br#"{"result":{"header":{"revision":"2"},"ID":"7","TTL":"10"}}"#).unwrap();
         let ended: Reply = parse(br#"{"result":{"header":{"revision":"2"},"ID":"77"}}"#).unwrap();
         assert!(alive.is_alive() && !ended.is_alive());
         let put: Reply = parse(br#"{"header":{"revision":2},"succeeded":true,"responses":[{"response_put":{"header":{"revision":"2"}}}]}"#).unwrap();
@@ -375,11 +383,15 @@ mod tests {
         let failed: Reply = parse(br#"{"header":{"revision":"2"},"responses":[{"response_range":{"kvs":[{"key":"YQ==","mod_revision":"9223372036854775807","lease":"-1"}]}}]}"#).unwrap();
         let found = failed.found().unwrap();
         assert_eq!((found.mod_revision, found.lease), (i64::MAX, -1));
-        let compacted: Watched = parse(br#"{"result":{"header":{},"canceled":true,"compact_revision":"128"}}"#).unwrap();
+        let compacted: Watched =
+            parse(br#"{"result":{"header":{},"canceled":true,"compact_revision":"128"}}"#).unwrap();
         assert!(compacted.result.canceled && compacted.result.compact_revision == 128);
         for (body, text) in [
             (&br#"{"error":"etcdserver: no leader","code":14}"#[..], "etcdserver: no leader"),
-            (br#"{"error":{"grpc_code":14,"message":"etcdserver: no leader"}}"#, "etcdserver: no leader"),
+            (
+                br#"{"error":{"grpc_code":14,"message":"etcdserver: no leader"}}"#,
+                "etcdserver: no leader",
+            ),
             (b"Bad\x01 Gateway\n", "status 502 Bad\\u{1} Gateway"),
         ] {
             assert_eq!(trouble(502, body), text);

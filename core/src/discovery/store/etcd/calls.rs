@@ -77,7 +77,10 @@ enum Token {
     None,
     Asked,
     Has(String),
-    Refused { reason: String, until: Instant },
+    Refused {
+        reason: String,
+        until: Instant,
+    },
 }
 
 #[derive(Debug)]

@@ -77,18 +77,16 @@ fn endpoint(text: &str, tls: &Arc<Tls>) -> Result<Remote, String> {
     match bare.parse::<Remote>().map_err(|_| wrong())? {
         Remote::Tls { host, port, .. } => Ok(Remote::Tls { host, port, tls: Arc::clone(tls) }),
         // Whoever names certificates does not want to go without them.
-        Remote::Socket(Address::Tcp { .. }) if has_files => {
-            Err(format!("certificates are named for etcd, but {text} is without TLS: write https://"))
-        }
+        Remote::Socket(Address::Tcp { .. }) if has_files => Err(format!(
+            "certificates are named for etcd, but {text} is without TLS: write https://"
+        )),
         plain => Ok(plain),
     }
 }
 
 fn user(text: &str) -> Result<(String, String), String> {
     match text.split_once(':') {
-        Some((name, password)) if !name.is_empty() => {
-            Ok((name.to_string(), password.to_string()))
-        }
+        Some((name, password)) if !name.is_empty() => Ok((name.to_string(), password.to_string())),
         _ => Err("--etcd-user is NAME:PASSWORD".to_string()),
     }
 }
@@ -118,7 +116,8 @@ mod tests {
                 config.endpoints.iter().map(|it| it.address.to_string()).collect();
             assert_eq!(all.join(" "), shown);
         }
-        for text in ["", "a:1", "http://a", "http://a:1,", "tcp://a:1", "unix://a", "http://a:1/x"] {
+        for text in ["", "a:1", "http://a", "http://a:1,", "tcp://a:1", "unix://a", "http://a:1/x"]
+        {
             let error = config(&settings(text)).unwrap_err();
             assert!(error.contains("is no address of an etcd: use http://HOST:PORT"), "{error}");
         }

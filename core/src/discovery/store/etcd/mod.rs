@@ -299,7 +299,8 @@ fn reason(outcome: Outcome) -> String {
 
 /// What to do about it, where that can be known.
 fn hint(reason: String) -> String {
-    let what = if reason.contains("user name is empty") {
+    // With a certificate of a client's, the gateway says the second.
+    let what = if reason.contains("user name is empty") || reason.contains("CommonName of client") {
         ": name a user with --etcd-user NAME:PASSWORD"
     } else if reason.contains("authentication failed") {
         ": look at --etcd-user"

@@ -307,7 +307,9 @@ impl Etcd {
     /// A call came to nothing: it is made again, of the next member.
     fn request_failed(&mut self, key: Key, reason: String) {
         let Some(request) = self.requests.get_mut(key) else { return };
-        if let (Kind::Unregister { unsure }, Stage::Delete { .. }) = (&mut request.kind, request.stage) {
+        if let (Kind::Unregister { unsure }, Stage::Delete { .. }) =
+            (&mut request.kind, request.stage)
+        {
             *unsure = true;
         }
         request.trouble = reason;

@@ -124,7 +124,8 @@ impl Etcd {
         let body = api::watch(self.view.seen + 1);
         let endpoint = self.calls.current();
         let call = self.calls.call(self.now, Purpose::Watch, api::WATCH, body);
-        self.view.next = Some(Watch { call, endpoint, skip: 0, unread: Vec::new(), heard: self.now });
+        self.view.next =
+            Some(Watch { call, endpoint, skip: 0, unread: Vec::new(), heard: self.now });
     }
 
     fn set_view_timer(&mut self, after: Option<Duration>) {
@@ -156,7 +157,8 @@ impl Etcd {
     /// The watch goes where the other calls go.
     pub(super) fn follow(&mut self) {
         let current = self.calls.current();
-        if self.view.next.is_none() && self.view.watch.as_ref().is_some_and(|it| it.endpoint != current)
+        if self.view.next.is_none()
+            && self.view.watch.as_ref().is_some_and(|it| it.endpoint != current)
         {
             self.begin_watch();
         }
