@@ -252,9 +252,9 @@ impl Driver {
                     match told {
                         Told::Opened(id, opened) => self.connected(id, opened),
                         Told::Failed(id, reason) => self.handle(Input::Failed(id, &reason)),
-                        Told::Persisted(Ok(())) => self.handle(Input::Persisted),
+                        Told::Persisted(Ok(())) => self.persisted(Input::Persisted),
                         Told::Persisted(Err(reason)) => {
-                            self.handle(Input::PersistFailed(&reason));
+                            self.persisted(Input::PersistFailed(&reason));
                         }
                     }
                 }
@@ -384,6 +384,13 @@ impl Driver {
 
     pub(crate) fn handle(&mut self, input: Input<'_>) {
         self.node.handle(self.now, input);
+        self.act();
+    }
+
+    /// The disk has done its work. It has more to do at once, before those who waited for it are told.
+    fn persisted(&mut self, input: Input<'_>) {
+        self.node.handle(self.now, input);
+        self.persist();
         self.act();
     }
 

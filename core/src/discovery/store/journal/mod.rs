@@ -45,9 +45,11 @@ pub struct Journal {
     safe: VecDeque<Step>,
     /// The file is being worked on.
     busy: Option<Work>,
-    /// Bytes of the file, and of what it had when it was last written anew.
+    /// Bytes of the file, and of those that what is true would take.
     size: u64,
-    base: u64,
+    live: u64,
+    /// Writing it anew has failed: it is not tried again before it has become this long.
+    patience: u64,
     rewrite: Option<Rewrite>,
     /// The last thing that was done was to append changes.
     appended: bool,
@@ -90,7 +92,7 @@ impl core::error::Error for JournalError {}
 
 impl Journal {
     /// Reads a journal back; `file` is all that it holds, and may be empty. Returns the store and how many bytes of the file
-    /// are whole: cut it to that length before anything is appended. What is cut off had not been acknowledged.
+    /// are whole: what is appended goes there, and what is behind that now is to be gone before. It had not been acknowledged.
     ///
     /// # Errors
     ///
@@ -108,7 +110,8 @@ impl Journal {
             safe: VecDeque::new(),
             busy: None,
             size: 0,
-            base: 0,
+            live: 0,
+            patience: 0,
             rewrite: None,
             appended: false,
             health: Health::Good,
@@ -125,7 +128,8 @@ impl Journal {
             rest = behind;
         }
         let whole = (file.len() - rest.len()) as u64;
-        if !rest.is_empty() {
+        // Zeros are room that was made ahead of what was to come.
+        if rest.iter().any(|byte| *byte != 0) {
             let cut = rest.len();
             journal.warnings.push_back(format!(
                 "the journal ends in {cut} bytes that were not written to the end; they are cut off"
@@ -133,7 +137,6 @@ impl Journal {
         }
         journal.index = journal.registry.index();
         journal.size = whole;
-        journal.base = journal.live();
         journal.registry.spare(now + ttl * 2);
         let mut last: Option<Arc<Instance>> = None;
         while let Some(instance) =
@@ -152,22 +155,16 @@ impl Journal {
         &self.registry
     }
 
-    /// Bytes that what is true would take.
-    fn live(&self) -> u64 {
-        let mut bytes = Vec::new();
-        let (mut total, mut last) = (MAGIC.len() as u64, None);
-        while let Some(instance) = self.registry.behind(last) {
-            put(instance, &mut bytes);
-            total += bytes.len() as u64;
-            bytes.clear();
-            last = Some((&*instance.service, &*instance.address));
-        }
-        total
-    }
-
     fn apply(&mut self, record: Record) {
+        if let Record::Put { service, address, .. } | Record::Remove { service, address, .. } =
+            &record
+            && let Some(before) = self.registry.get(service, address)
+        {
+            self.live -= Record::put_size((service, address), before.attributes.as_ref());
+        }
         match record {
             Record::Put { index, created, service, address, attributes } => {
+                self.live += Record::put_size((&service, &address), attributes.as_ref());
                 self.registry.put_created(&service, &address, attributes, created, index);
             }
             Record::Remove { index, service, address } => {
