@@ -36,7 +36,7 @@ pub struct Journal {
     /// The index of the last change, whether written or not.
     index: u64,
     /// What becomes of instances that changes under way are about.
-    pending: BTreeMap<(String, String), Pending>,
+    pending: Unsaved,
     /// Changes that are to be written next.
     collected: Batch,
     /// Those that are being written.
@@ -61,6 +61,39 @@ pub struct Journal {
 struct Pending {
     index: u64,
     state: Option<(u64, Option<Attributes>)>,
+}
+
+/// By service and address.
+#[derive(Default, Debug)]
+struct Unsaved(BTreeMap<String, BTreeMap<String, Pending>>);
+
+impl Unsaved {
+    fn get(&self, service: &str, address: &str) -> Option<&Pending> {
+        self.0.get(service)?.get(address)
+    }
+
+    fn insert(&mut self, service: &str, address: &str, pending: Pending) {
+        let all = match self.0.get_mut(service) {
+            Some(all) => all,
+            None => self.0.entry(service.to_string()).or_default(),
+        };
+        all.insert(address.to_string(), pending);
+    }
+
+    /// That change is safe; there may be later ones.
+    fn done(&mut self, service: &str, address: &str, index: u64) {
+        let Some(all) = self.0.get_mut(service) else { return };
+        if all.get(address).is_some_and(|pending| pending.index == index) {
+            all.remove(address);
+        }
+        if all.is_empty() {
+            self.0.remove(service);
+        }
+    }
+
+    fn clear(&mut self) {
+        self.0.clear();
+    }
 }
 
 #[derive(Default, Debug)]
@@ -104,7 +137,7 @@ impl Journal {
             now,
             due: false,
             index: 0,
-            pending: BTreeMap::new(),
+            pending: Unsaved::default(),
             collected: Batch::default(),
             written: Batch::default(),
             safe: VecDeque::new(),
@@ -156,30 +189,38 @@ impl Journal {
     }
 
     fn apply(&mut self, record: Record) {
-        if let Record::Put { service, address, .. } | Record::Remove { service, address, .. } =
-            &record
-            && let Some(before) = self.registry.get(service, address)
-        {
-            self.live -= Record::put_size((service, address), before.attributes.as_ref());
-        }
         match record {
             Record::Put { index, created, service, address, attributes } => {
-                self.live += Record::put_size((&service, &address), attributes.as_ref());
-                self.registry.put_created(&service, &address, attributes, created, index);
+                self.put((&service, &address), attributes, created, index);
             }
             Record::Remove { index, service, address } => {
-                self.registry.remove(&service, &address, index);
+                if let Some(gone) = self.registry.remove(&service, &address, index) {
+                    self.live -= size(&gone);
+                }
                 self.registry.advance(index);
             }
             Record::Index(index) => self.registry.advance(index),
         }
     }
 
+    fn put(
+        &mut self,
+        (service, address): (&str, &str),
+        attributes: Option<Attributes>,
+        created: u64,
+        index: u64,
+    ) {
+        self.live += Record::put_size((service, address), attributes.as_ref());
+        if let Some(before) =
+            self.registry.put_created(service, address, attributes, created, index)
+        {
+            self.live -= size(&before);
+        }
+    }
+
     /// What an instance will be once all that is under way is written.
     fn state(&self, service: &str, address: &str) -> Option<(u64, Option<&Attributes>)> {
-        if !self.pending.is_empty()
-            && let Some(pending) = self.pending.get(&(service.to_string(), address.to_string()))
-        {
+        if let Some(pending) = self.pending.get(service, address) {
             let state = pending.state.as_ref();
             return state.map(|(created, attributes)| (*created, attributes.as_ref()));
         }
@@ -190,33 +231,35 @@ impl Journal {
     /// Collects a change.
     fn change(&mut self, record: Record) {
         let out = &mut self.collected.bytes;
-        let (index, key, state) = match &record {
+        match &record {
             Record::Put { index, created, service, address, attributes } => {
                 Record::put((*index, *created), (service, address), attributes.as_ref(), out);
                 let state = Some((*created, attributes.clone()));
-                (*index, (service.clone(), address.clone()), state)
+                self.pending.insert(service, address, Pending { index: *index, state });
             }
             Record::Remove { index, service, address } => {
                 Record::remove(*index, service, address, out);
-                (*index, (service.clone(), address.clone()), None)
+                self.pending.insert(service, address, Pending { index: *index, state: None });
             }
             Record::Index(index) => return Record::index(*index, out),
-        };
-        self.pending.insert(key, Pending { index, state });
+        }
         self.collected.steps.push(Step::Change(record));
     }
 
     /// Answers a request that changes nothing: at once, unless it speaks of a change that is under way.
     fn answer(&mut self, key: (&str, &str), request: u64, result: Result<(), StoreError>) {
         let answer = Step::Answer(request, result);
-        if self.pending.is_empty()
-            || !self.pending.contains_key(&(key.0.to_string(), key.1.to_string()))
-        {
+        if self.pending.get(key.0, key.1).is_none() {
             self.safe.push_back(answer);
         } else {
             self.collected.steps.push(answer);
         }
     }
+}
+
+/// Bytes that it takes.
+fn size(instance: &Instance) -> u64 {
+    Record::put_size((&instance.service, &instance.address), instance.attributes.as_ref())
 }
 
 fn put(instance: &Instance, out: &mut Vec<u8>) {
@@ -341,20 +384,16 @@ impl Journal {
 
     /// A change is on the disk.
     fn commit(&mut self, record: Record) {
-        let (key, index) = match &record {
-            Record::Put { index, service, address, .. }
-            | Record::Remove { index, service, address } => {
-                ((service.clone(), address.clone()), *index)
-            }
-            Record::Index(_) => return,
-        };
-        let is_put = matches!(record, Record::Put { .. });
-        self.apply(record);
-        if is_put {
-            self.registry.keep(&key.0, &key.1, self.now + self.ttl);
+        if let Record::Put { index, service, address, .. }
+        | Record::Remove { index, service, address } = &record
+        {
+            self.pending.done(service, address, *index);
         }
-        if self.pending.get(&key).is_some_and(|pending| pending.index == index) {
-            self.pending.remove(&key);
+        if let Record::Put { index, created, service, address, attributes } = record {
+            self.put((&service, &address), attributes, created, index);
+            self.registry.keep(&service, &address, self.now + self.ttl);
+        } else {
+            self.apply(record);
         }
     }
 }

@@ -64,7 +64,10 @@ impl Record {
     }
 
     /// How many bytes [`put`](Self::put) takes.
-    pub(super) fn put_size((service, address): (&str, &str), attributes: Option<&Attributes>) -> u64 {
+    pub(super) fn put_size(
+        (service, address): (&str, &str),
+        attributes: Option<&Attributes>,
+    ) -> u64 {
         let text = |text: &str| 2 + text.len() as u64;
         let pairs = attributes.map_or(0, |all| {
             2 + all.iter().map(|(key, value)| text(key) + text(value)).sum::<u64>()
