@@ -291,7 +291,7 @@ impl Bench {
         let mut text = Vec::new();
         while let Some(event) = self.stores[at].next(id) {
             text.push(match &event {
-                Event::Online(it) => match it.attributes.as_ref().map(|all| all.len()) {
+                Event::Online(it) => match it.attributes.as_ref().map(Attributes::len) {
                     None => format!("+{}@{}", it.address, it.created),
                     Some(count) => format!("+{}@{}({count})", it.address, it.created),
                 },

@@ -218,7 +218,7 @@ impl Calls {
     /// Nobody wants to know any more what comes of that call.
     pub(super) fn abandon(&mut self, now: Instant, id: u64) {
         if let Some(running) = self.running.remove(&id) {
-            self.forget(running);
+            self.forget(&running);
             self.out.push_back(StoreEvent::Abandon(id));
             self.go_on(now);
         } else {
@@ -227,7 +227,7 @@ impl Calls {
         }
     }
 
-    fn forget(&mut self, running: Running) {
+    fn forget(&mut self, running: &Running) {
         if let Some(timer) = running.patience {
             self.patience.cancel(timer);
         }
@@ -254,10 +254,10 @@ impl Calls {
             }
             Progress::Body(_) => {
                 self.out.push_back(StoreEvent::Abandon(id));
-                self.fail(now, id, "its answer is too long".to_owned(), true);
+                self.fail(now, id, "its answer is too long", true);
             }
             Progress::End => self.ended(now, id),
-            Progress::Failed(reason) => self.fail(now, id, reason.to_owned(), true),
+            Progress::Failed(reason) => self.fail(now, id, reason, true),
         }
     }
 
@@ -265,27 +265,27 @@ impl Calls {
         let Some(running) = self.running.get(&id) else { return };
         let (status, body) = (running.status.unwrap_or(0), &running.body);
         if running.purpose == Purpose::Watch && status == 200 {
-            return self.fail(now, id, "it has ended the watch".to_owned(), true);
+            return self.fail(now, id, "it has ended the watch", true);
         }
         if status == 200 {
             return match api::parse::<Reply>(body) {
                 Some(reply) => self.conclude(now, id, Outcome::Reply(reply)),
-                None => self.fail(now, id, "its answer is not etcd's".to_owned(), true),
+                None => self.fail(now, id, "its answer is not etcd's", true),
             };
         }
         let text = api::trouble(status, body);
         if is_about_the_token(status, &text) && running.purpose != Purpose::Token {
             self.token = Token::None;
-            return self.fail(now, id, text, false);
+            return self.fail(now, id, &text, false);
         }
         match status {
-            408 | 429 | 500.. => self.fail(now, id, text, true),
+            408 | 429 | 500.. => self.fail(now, id, &text, true),
             _ => self.conclude(now, id, Outcome::Refused(status, text)),
         }
     }
 
     /// It may be tried again, of the next member if this one is to blame.
-    fn fail(&mut self, now: Instant, id: u64, reason: String, blame: bool) {
+    fn fail(&mut self, now: Instant, id: u64, reason: &str, blame: bool) {
         let Some(running) = self.running.get(&id) else { return };
         let endpoint = running.endpoint;
         if blame && endpoint == self.current {
@@ -299,7 +299,7 @@ impl Calls {
     fn conclude(&mut self, now: Instant, id: u64, outcome: Outcome) {
         let Some(running) = self.running.remove(&id) else { return };
         let purpose = running.purpose;
-        self.forget(running);
+        self.forget(&running);
         if purpose == Purpose::Token {
             self.token_heard(now, outcome);
         } else {
@@ -340,7 +340,7 @@ impl Calls {
             let Some(running) = self.running.get_mut(&id) else { continue };
             running.patience = None;
             self.out.push_back(StoreEvent::Abandon(id));
-            self.fail(now, id, "no answer in time".to_owned(), true);
+            self.fail(now, id, "no answer in time", true);
         }
     }
 

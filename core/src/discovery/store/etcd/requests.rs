@@ -190,7 +190,7 @@ impl Etcd {
         match stage {
             Stage::Queued | Stage::Unseen { .. } => {}
             Stage::Look => match reply.kvs.into_iter().next() {
-                Some(kv) => self.found(key, kv),
+                Some(kv) => self.found(key, &kv),
                 None => self.missing(key, revision),
             },
             Stage::Keep { .. } if !reply.is_alive() => self.absent(key),
@@ -210,14 +210,14 @@ impl Etcd {
             Stage::Grant { lease, expected } => self.granted(key, lease, expected),
             Stage::Put { .. } if reply.succeeded => self.left_at(key, revision),
             Stage::Put { .. } => match reply.found() {
-                Some(kv) => self.found(key, kv),
+                Some(kv) => self.found(key, &kv),
                 None => self.absent(key),
             },
             Stage::Delete { lease, .. } if reply.succeeded => self.deleted(key, lease, revision),
             Stage::Delete { lease, .. } => match (self.is_unsure(key), reply.found()) {
                 // Only the answer was lost; or it was gone already, which is as good.
                 (true, _) => self.deleted(key, lease, 0),
-                (false, Some(kv)) => self.found(key, kv),
+                (false, Some(kv)) => self.found(key, &kv),
                 (false, None) => self.missing(key, revision),
             },
             Stage::Revoke { revision, .. } => self.done_at(key, Ok(()), revision),
@@ -225,7 +225,7 @@ impl Etcd {
     }
 
     /// The instance is there.
-    fn found(&mut self, key: Key, kv: Kv) {
+    fn found(&mut self, key: Key, kv: &Kv) {
         let Some(request) = self.requests.get(key) else { return };
         let (lease, modified, created) = (kv.lease, kv.mod_revision, kv.create_revision);
         let Kind::Register(attributes) = &request.kind else {
@@ -353,8 +353,7 @@ impl Etcd {
         let Some(request) = self.requests.get_mut(key) else { return };
         let trouble = match (&*request.trouble, self.view.trouble()) {
             ("", "") => "no answer in time",
-            ("", trouble) => trouble,
-            (trouble, _) => trouble,
+            ("", trouble) | (trouble, _) => trouble,
         };
         let error = unavailable(&format!("etcd does not do it: {trouble}"));
         if let Stage::Unseen { revision } = request.stage {

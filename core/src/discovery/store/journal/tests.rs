@@ -74,7 +74,7 @@ impl Bench {
             match event {
                 StoreEvent::Done(request, result) => self.done.push((request, result)),
                 StoreEvent::Warn(line) => self.warnings.push(line),
-                StoreEvent::Ready(_) => {}
+                StoreEvent::Ready(_) | StoreEvent::Exchange(_) | StoreEvent::Abandon(_) => {}
                 StoreEvent::Ended(..) => panic!("{event:?}"),
             }
         }
