@@ -373,11 +373,11 @@ def secured(etcd_binary, binary, keys):
             if path == "user/grant" and body["role"] == "root":
                 etcd.ask("/v3/auth/role/add", {"name": "root"})
             etcd.ask(f"/v3/auth/{path}", body)
-        files = ["-etcd-ca", f"{keys}/ca.pem", "-etcd-cert", f"{keys}/client.pem", "-etcd-key", f"{keys}/client-key.pem"]
+        files = ["-etcd-ca", f"{keys}/ca.pem", "-etcd-cert", f"{keys}/nameless.pem", "-etcd-key", f"{keys}/nameless-key.pem"]
         for user, error in [
-            (None, "name a user with --etcd-user NAME:PASSWORD"),
+            (None, "name a user with --etcd-user"),
             ("me:wrong", "invalid user ID or password: look at --etcd-user"),
-            ("nobody:x", "permission denied: the user of --etcd-user"),
+            ("nobody:x", "permission denied: name a user with --etcd-user who may"),
         ]:
             options = ["-etcd-user", user] if user else []
             server = Discoverd(binary, etcd.url, *files, *options)

@@ -10,7 +10,8 @@
 //! is replaced by another that begins where it ended, before it is let go of: a member that has fallen silent is found out so.
 //!
 //! A member that does not answer is left for the next one. While none does, requests are refused within [`DEADLINE`], and
-//! subscriptions are told nothing, for as long as the TTL; then they end with an error.
+//! subscriptions are told nothing, for as long as the TTL; then they end with an error. One that begins meanwhile waits until it
+//! is known what there is: its client has no marker, so it knows that it does not know.
 
 mod api;
 mod calls;
@@ -299,13 +300,14 @@ fn reason(outcome: Outcome) -> String {
 
 /// What to do about it, where that can be known.
 fn hint(reason: String) -> String {
-    // With a certificate of a client's, the gateway says the second.
-    let what = if reason.contains("user name is empty") || reason.contains("CommonName of client") {
+    let what = if reason.contains("user name is empty") {
         ": name a user with --etcd-user NAME:PASSWORD"
+    } else if reason.contains("CommonName of client") {
+        ": the certificate of --etcd-cert may have no CN in its subject where etcd has users"
     } else if reason.contains("authentication failed") {
         ": look at --etcd-user"
     } else if reason.contains("permission denied") {
-        ": the user of --etcd-user has to be able to read and write /discoverd/"
+        ": name a user with --etcd-user who may read and write /discoverd/"
     } else if reason.contains("authentication is not enabled") {
         ": leave --etcd-user out"
     } else {

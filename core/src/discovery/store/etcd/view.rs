@@ -369,8 +369,10 @@ impl Etcd {
             return;
         }
         let error = unavailable(&format!("etcd cannot be watched: {}", self.view.trouble));
-        self.waiting.clear();
-        for id in core::mem::take(&mut self.subscriptions) {
+        // Those that wait have not been told anything yet, and are not: clients would take an end for there being nobody.
+        let ended: Vec<_> = self.subscriptions.difference(&self.waiting).copied().collect();
+        self.subscriptions.clone_from(&self.waiting);
+        for id in ended {
             self.registry.unsubscribe(id);
             self.out.push_back(StoreEvent::Ended(id, error.clone()));
         }
