@@ -435,7 +435,11 @@ impl Model {
         let created = json!({"result": {"header": self.header(), "created": true}});
         self.say(handle, Piece::Body(format!("{created}\n").into_bytes()));
         let range = (decode(&asked["key"]), decode(&asked["range_end"]));
-        self.watches.push(Watch { handle, member, next: number(&asked["start_revision"]), range });
+        let next = match number(&asked["start_revision"]) {
+            0 => self.revision + 1,
+            next => next,
+        };
+        self.watches.push(Watch { handle, member, next, range });
     }
 
     fn change(&mut self, key: Vec<u8>, to: Option<(Vec<u8>, i64)>) {
