@@ -1,0 +1,1 @@
+//! The client alone, and against a real node.
