@@ -82,9 +82,8 @@ impl Balancer {
         let at = match (self.balance, &self.last) {
             (Balance::Random, _) | (Balance::RoundRobin, None) => self.random.usize(..good.len()),
             (Balance::RoundRobin, Some((created, address))) => {
-                let is_before = |member: &&Member| {
-                    (member.created, &member.address) <= (*created, address)
-                };
+                let is_before =
+                    |member: &&Member| (member.created, &member.address) <= (*created, address);
                 good.partition_point(is_before) % good.len()
             }
         };

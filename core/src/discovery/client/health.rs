@@ -253,12 +253,8 @@ impl Machine for Monitor {
             State::Asks(asking) if !asking.asked => {
                 asking.asked = true;
                 let CheckKind::Http(path) = &self.check.kind else { return None };
-                let request = Request {
-                    method: "GET",
-                    target: path,
-                    framing: Framing::Empty,
-                    hijack: false,
-                };
+                let request =
+                    Request { method: "GET", target: path, framing: Framing::Empty, hijack: false };
                 let host = alloc::format!("Host: {}\r\nConnection: close\r\n", self.address);
                 if !asking.http.request(&request, &[host.as_bytes()], out) {
                     let error = alloc::format!("{path:?} is no path that can be asked for");

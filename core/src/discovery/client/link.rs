@@ -53,11 +53,7 @@ pub(super) struct Open {
 
 impl Link {
     pub(super) fn new(config: &Config) -> Self {
-        let server = |name: &str| Server {
-            name: name.into(),
-            rests: Instant::ZERO,
-            failed: None,
-        };
+        let server = |name: &str| Server { name: name.into(), rests: Instant::ZERO, failed: None };
         let mut servers: Vec<_> = config.servers.iter().map(|name| server(name)).collect();
         if servers.is_empty() {
             servers.push(server(super::SERVER));

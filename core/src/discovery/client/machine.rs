@@ -10,9 +10,7 @@ use super::link::{Link, State};
 use super::registration::Registration;
 use super::sets::Set;
 use super::watch::{Watch, WatchId};
-use super::{
-    Action, Config, DOUBT, Error, Input, Machine, Notice, RegistrationId, SetId, TTL,
-};
+use super::{Action, Config, DOUBT, Error, Input, Machine, Notice, RegistrationId, SetId, TTL};
 use crate::discovery::{Attributes, Change, ServiceSet};
 use crate::id::Slab;
 use crate::rpc::{Args, ClientEvent, Method, Update};
@@ -209,6 +207,12 @@ impl Client {
         self.sets.get(id.0).map(|set| &set.view)
     }
 
+    /// Whether a set has been current, so that what it says was true once.
+    #[must_use]
+    pub fn is_known(&self, id: SetId) -> bool {
+        self.sets.get(id.0).is_some_and(|set| set.known)
+    }
+
     /// Why a set was given up.
     #[must_use]
     pub fn set_error(&self, id: SetId) -> Option<&Error> {
@@ -246,7 +250,8 @@ impl Client {
         if self.ending {
             return;
         }
-        for id in self.registrations.iter().map(|(key, _)| RegistrationId(key)).collect::<Vec<_>>() {
+        for id in self.registrations.iter().map(|(key, _)| RegistrationId(key)).collect::<Vec<_>>()
+        {
             self.unregister(now, id);
         }
         self.ending = true;
@@ -384,7 +389,8 @@ impl Client {
             let server = Arc::clone(self.link.server());
             self.notice(Notice::Found { server });
         }
-        for id in self.registrations.iter().map(|(key, _)| RegistrationId(key)).collect::<Vec<_>>() {
+        for id in self.registrations.iter().map(|(key, _)| RegistrationId(key)).collect::<Vec<_>>()
+        {
             self.say(id);
         }
         for id in self.sets.iter().map(|(key, _)| SetId(key)).collect::<Vec<_>>() {

@@ -241,8 +241,24 @@ pub enum Error {
         /// The limit, in bytes.
         limit: usize,
     },
+    /// A service has no instance that could be dialed.
+    Nobody {
+        /// The service.
+        service: Arc<str>,
+    },
+    /// None of a service's instances could be reached.
+    NotReached {
+        /// The service.
+        service: Arc<str>,
+        /// The last one that was tried.
+        address: String,
+        /// Why not.
+        reason: String,
+    },
     /// The client is closed.
     Closed,
+    /// There is no thread or no descriptor to go on with.
+    System(String),
 }
 
 impl fmt::Display for Error {
@@ -266,6 +282,14 @@ impl fmt::Display for Error {
                     "the instances of {service:?} need more than {limit} bytes: raise the limit of a set"
                 )
             }
+            Self::Nobody { service } => write!(f, "no instance of {service:?} is registered"),
+            Self::NotReached { service, address, reason } => {
+                write!(
+                    f,
+                    "no instance of {service:?} can be reached; the last one, {address}: {reason}"
+                )
+            }
+            Self::System(error) => write!(f, "discovery cannot be started: {error}"),
             Self::Closed => f.write_str("the client is closed"),
         }
     }

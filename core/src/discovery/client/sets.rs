@@ -3,8 +3,8 @@
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 
-use super::watch::Watch;
 use super::Error;
+use super::watch::Watch;
 use crate::discovery::{Change, ServiceSet};
 use crate::rpc::Update;
 use crate::timers::TimerKey;
