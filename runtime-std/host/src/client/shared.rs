@@ -105,6 +105,11 @@ impl<M: Machine> Shared<M> {
         }
     }
 
+    /// When its driver has to say [`Input::Timeout`], since the machine's epoch.
+    pub fn due(&self) -> Option<Duration> {
+        self.lock().machine.poll_timeout().map(Instant::since_epoch)
+    }
+
     /// How long its driver may sleep.
     pub fn timeout(&self) -> Option<Duration> {
         let due = self.lock().machine.poll_timeout()?;

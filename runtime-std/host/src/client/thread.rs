@@ -209,9 +209,18 @@ impl<M: Machine> Driver<'_, M> {
 /// Connects for a machine.
 fn dial(server: &str, within: Duration) -> io::Result<TcpStream> {
     let stream = reach(server, within)?;
-    keep_alive(&stream)?;
+    watch_over(&stream)?;
     stream.set_nonblocking(true)?;
     Ok(stream)
+}
+
+/// Has the system find out when the peer of a quiet connection is gone.
+///
+/// # Errors
+///
+/// The system refuses to.
+pub fn watch_over(stream: &TcpStream) -> io::Result<()> {
+    Ok(keep_alive(stream)?)
 }
 
 /// Connects to `HOST:PORT`: all addresses of the name are tried.
