@@ -39,6 +39,8 @@ pub struct Client {
     was_lost: bool,
     registrations: Slab<Registration>,
     sets: Slab<Set>,
+    /// How many registrations want an instance, by service and address: two of a program's may be of the same one.
+    wanted: BTreeMap<(String, String), usize>,
     calls: BTreeMap<u64, RegistrationId>,
     streams: BTreeMap<u64, SetId>,
     queue: VecDeque<Task>,
@@ -89,6 +91,7 @@ impl Client {
             was_lost: false,
             registrations: Slab::new(),
             sets: Slab::new(),
+            wanted: BTreeMap::new(),
             calls: BTreeMap::new(),
             streams: BTreeMap::new(),
             queue: VecDeque::new(),
@@ -136,9 +139,13 @@ impl Client {
         if registration.wanted == online || registration.released || self.ending {
             return;
         }
-        (registration.wanted, registration.settled) = (online, false);
+        registration.settled = false;
         if online {
             registration.error = None;
+            registration.wanted = true;
+            *self.wanted.entry(key(&registration.args)).or_default() += 1;
+        } else {
+            renounce(&mut self.wanted, registration);
         }
         if online && !registration.taken && registration.deadline.is_none() {
             let timer = Timer::Registration(id);
@@ -460,7 +467,8 @@ impl Client {
             }
             (_, Err(error)) if registration.taken => Some(("heartbeat", error)),
             (_, Err(error)) => {
-                (registration.wanted, registration.held) = (false, None);
+                renounce(&mut self.wanted, registration);
+                registration.held = None;
                 registration.error = Some(Error::Refused(error));
                 if let Some(timer) = registration.deadline.take() {
                     self.timers.cancel(timer);
@@ -591,7 +599,8 @@ impl Client {
             Timer::Registration(id) => {
                 let error = self.overdue();
                 if let Some(registration) = self.registrations.get_mut(id.0) {
-                    (registration.deadline, registration.wanted) = (None, false);
+                    renounce(&mut self.wanted, registration);
+                    registration.deadline = None;
                     (registration.settled, registration.error) = (false, Some(error));
                     self.changes += 1;
                     self.retime(id);
@@ -667,6 +676,12 @@ impl Client {
         let Some(registration) = self.registrations.get_mut(id.0) else { return };
         registration.queued = false;
         let (Some(method), Some(open)) = (registration.due(), self.link.opened()) else { return };
+        if method == Method::Unregister && self.wanted.contains_key(&key(&registration.args)) {
+            // It has been registered anew in the meantime, and would end.
+            registration.held = None;
+            self.retime(id);
+            return self.sweep(id);
+        }
         let Some(call) = open.rpc.call(method, &registration.args, out) else { return };
         self.calls.insert(call, id);
         (registration.call, registration.settled) = (Some(method), true);
@@ -685,6 +700,23 @@ impl Client {
         let Some(stream) = open.rpc.call(Method::Subscribe, &args, out) else { return };
         (set.stream, set.named) = (Some(stream), Some(0));
         self.streams.insert(stream, id);
+    }
+}
+
+fn key(args: &Args) -> (String, String) {
+    (args.name.clone(), args.address.clone())
+}
+
+/// A registration is wanted no longer.
+fn renounce(wanted: &mut BTreeMap<(String, String), usize>, registration: &mut Registration) {
+    if core::mem::take(&mut registration.wanted) {
+        let key = key(&registration.args);
+        if let Some(count) = wanted.get_mut(&key) {
+            *count -= 1;
+            if *count == 0 {
+                wanted.remove(&key);
+            }
+        }
     }
 }
 

@@ -95,8 +95,13 @@ impl<M: Machine> Shared<M> {
     /// What its driver is to do next. [`Action::Notice`] is logged here.
     pub fn poll(&self, out: &mut Vec<u8>) -> Option<Action> {
         loop {
-            let action = self.lock().machine.poll(out)?;
-            match action {
+            let mut state = self.lock();
+            let action = state.machine.poll(out);
+            // With its last action a machine is over.
+            let waiting = state.changed();
+            drop(state);
+            waiting.into_iter().for_each(Waker::wake);
+            match action? {
                 Action::Notice(notice) if notice.is_warning() => log::warn!("{notice}"),
                 Action::Notice(notice @ Notice::Failed { .. }) => log::debug!("{notice}"),
                 Action::Notice(notice) => log::info!("{notice}"),

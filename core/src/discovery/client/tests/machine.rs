@@ -140,6 +140,25 @@ fn out_and_in_again() {
     }
 }
 
+/// Somebody lets go of an instance and registers it anew, while the first is still under way.
+#[test]
+fn an_old_registration_does_not_end_a_new_one() {
+    let mut scene = Scene::greeted(Codec::Json);
+    let old = scene.client.register(scene.now, args("web", "a:80"));
+    scene.run();
+    let (call, ..) = scene.call();
+    scene.client.unregister(scene.now, old);
+    let new = scene.client.register(scene.now, args("web", "a:80"));
+    scene.reply(call, Ok("a:80"));
+    let (call, method, _) = scene.call();
+    assert_eq!(method, Method::Register);
+    scene.reply(call, Ok("a:80"));
+    assert!(scene.client.registration(old).is_none());
+    scene.client.unregister(scene.now, new);
+    scene.run();
+    assert_eq!(scene.call().1, Method::Unregister);
+}
+
 #[test]
 fn a_set_and_who_follows_it() {
     for codec in CODECS {
