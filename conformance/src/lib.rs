@@ -9,6 +9,7 @@
 //! - [`encryption`] speaks TLS with one, as docker's commands and others do;
 //! - [`faults`] puts one between clients and engines that break off;
 //! - [`discovery`] speaks to a `discoverd`, in Python and with its own commands;
+//! - [`clients`] is a program that asks one, with the library's own client;
 //! - [`forwarding`] puts one before a real [`engine`], and compares what clients see with what they see without it.
 //!
 //! What real clients and a real engine say to each other is recorded once and held against anything:
@@ -23,6 +24,7 @@
 
 mod cli;
 pub mod client;
+pub mod clients;
 pub mod daemon;
 pub mod discovery;
 pub mod encryption;
