@@ -151,7 +151,9 @@ pub fn stays_registered(binary: &Path) {
         let mut watch = web.changes();
         daemon.signal(Signal::KILL);
         daemon.wait(PATIENCE);
-        until("it has noticed", || !web.look(|set| set.is_current()).unwrap_or(true));
+        until("it has noticed", || {
+            !web.look(libswarm::discovery::ServiceSet::is_current).unwrap_or(true)
+        });
         assert_eq!(addresses(&web.instances()), ["a:80"]);
         let daemon = start(binary, &folder, &place(&daemon));
         assert_eq!(word(watch.next()), "=");
