@@ -401,8 +401,8 @@ mod tests {
         registry.keep("web", "a", seconds(1));
         registry.unsubscribe(id);
         assert_eq!((registry.next(id), registry.poll_ready()), (None, None));
-        assert!(registry.remove("web", "a", 2));
-        assert!(!registry.remove("web", "a", 3) && !registry.keep("web", "a", seconds(2)));
+        assert!(registry.remove("web", "a", 2).is_some());
+        assert!(registry.remove("web", "a", 3).is_none() && !registry.keep("web", "a", seconds(2)));
         assert!(registry.services.is_empty() && registry.is_empty());
         assert_eq!((registry.poll_timeout(), registry.subscriptions()), (None, 0));
     }
