@@ -64,7 +64,7 @@ fn http_is_good_with_200_to_299() {
         match (error, monitor.last()) {
             (None, last) => assert_eq!(last, &Ok(())),
             (Some(error), last) => {
-                assert!(last.as_ref().unwrap_err().starts_with(error), "{last:?}")
+                assert!(last.as_ref().unwrap_err().starts_with(error), "{last:?}");
             }
         }
     }
