@@ -15,7 +15,7 @@
 //! use std::time::Duration;
 //!
 //! use libswarm::Instant;
-//! use libswarm::discovery::client::{Action, Client, Config, Input};
+//! use libswarm::discovery::client::{Action, Client, Config, Input, Machine};
 //! use libswarm::rpc::Codec;
 //!
 //! let mut config = Config::default();
