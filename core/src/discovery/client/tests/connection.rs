@@ -46,6 +46,27 @@ fn a_lost_server_is_dialed_again_each_second() {
 }
 
 #[test]
+fn what_was_registered_comes_back_at_once() {
+    for codec in CODECS {
+        let mut scene = Scene::greeted(codec);
+        for nth in 0..3 {
+            scene.client.register(scene.now, args("web", &format!("{nth}:80")));
+        }
+        scene.run();
+        for (_, call, _, asked) in core::mem::take(&mut scene.calls) {
+            scene.reply(call, Ok(&asked.address));
+        }
+        // No heartbeat is due for another second and a half.
+        scene.pass(millis(1500));
+        scene.lose();
+        let asked: Vec<_> =
+            scene.calls.iter().map(|(at, .., asked)| (*at, &*asked.address)).collect();
+        let now = scene.now;
+        assert_eq!(asked, [(now, "0:80"), (now, "1:80"), (now, "2:80")]);
+    }
+}
+
+#[test]
 fn the_next_of_several_is_dialed_at_once() {
     let mut scene = Scene::new(Codec::Json, &["a:1", "b:1", "c:1"]);
     scene.run();
