@@ -16,8 +16,11 @@
 //! The [`Agent`] knows what the calls of the [RPC](crate::rpc) mean. A [`Store`] keeps what is true; the [`Registry`] is what
 //! stores are made of. Nothing here has a clock or a disk: time comes in, and what is to be written goes out and is answered
 //! when it is safe.
+//!
+//! The other side of the RPC, what programs use to find each other, is [`client`].
 
 mod agent;
+pub mod client;
 mod feed;
 mod instance;
 mod registry;

@@ -75,6 +75,8 @@ pub(crate) struct Model {
     out: VecDeque<(Handle, Piece)>,
     /// So many answers are lost, though what was asked for is done.
     pub(crate) lost_answers: u32,
+    /// What somebody writes as soon as all instances have been read.
+    pub(crate) behind_the_snapshot: Vec<(String, String)>,
     /// Watches hear of nothing for now.
     pub(crate) watches_lag: bool,
     user: Option<(String, String)>,
@@ -99,6 +101,7 @@ impl Model {
             wanted: BTreeSet::new(),
             out: VecDeque::new(),
             lost_answers: 0,
+            behind_the_snapshot: Vec::new(),
             watches_lag: false,
             user: None,
             tokens: BTreeSet::new(),
@@ -391,10 +394,16 @@ impl Model {
             reply["count"] = json!(found.len().to_string());
             reply["kvs"] = json!(kvs);
         }
-        if found.len() > limit {
+        let more = found.len() > limit;
+        if more {
             reply["more"] = json!(true);
         }
         self.whole(handle, 200, &reply);
+        if !more && limit < usize::MAX {
+            for (key, value) in std::mem::take(&mut self.behind_the_snapshot) {
+                self.change(key.into_bytes(), Some((value.into_bytes(), 0)));
+            }
+        }
     }
 
     fn txn(&mut self, handle: Handle, asked: &Value) {

@@ -290,14 +290,7 @@ impl Bench {
         self.settle();
         let mut text = Vec::new();
         while let Some(event) = self.stores[at].next(id) {
-            text.push(match &event {
-                Event::Online(it) => match it.attributes.as_ref().map(Attributes::len) {
-                    None => format!("+{}@{}", it.address, it.created),
-                    Some(count) => format!("+{}@{}({count})", it.address, it.created),
-                },
-                Event::Offline(it) => format!("-{}", it.address),
-                Event::Current => "=".to_string(),
-            });
+            text.push(shown(&event));
         }
         text.join(" ")
     }
@@ -309,6 +302,18 @@ impl Bench {
 
     fn asked(&self, target: &str) -> u32 {
         self.model().asked.get(target).copied().unwrap_or(0)
+    }
+}
+
+/// What a subscription is told, as text.
+fn shown(event: &Event) -> String {
+    match event {
+        Event::Online(it) => match it.attributes.as_ref().map(Attributes::len) {
+            None => format!("+{}@{}", it.address, it.created),
+            Some(count) => format!("+{}@{}({count})", it.address, it.created),
+        },
+        Event::Offline(it) => format!("-{}", it.address),
+        Event::Current => "=".to_string(),
     }
 }
 
@@ -529,6 +534,30 @@ fn nothing_is_lost_or_doubled_by_compaction() {
     bench.register(0, "i");
     assert!(bench.read(stream).starts_with("+i@"));
     assert_eq!(bench.ended, []);
+}
+
+/// In the original both could happen.
+#[test]
+fn nothing_is_lost_between_the_snapshot_and_the_watch() {
+    let mut bench = Bench::without_stores(1);
+    bench.reads = true;
+    let key = |address: &str| format!("/discoverd/instances/web/{address}");
+    let (none, some) = (r#"{"attributes":null}"#, r#"{"attributes":{}}"#);
+    for address in ["a", "b", "c", "d"] {
+        bench.model().put_by_others(&key(address), none);
+    }
+    bench.model().put_by_others(&key("b"), some);
+    bench.model().behind_the_snapshot =
+        vec![(key("e"), none.into()), (key("a"), some.into()), (key("a"), none.into())];
+    bench.model().set_member(0, Member::Down);
+    let at = bench.open();
+    let stream = bench.subscribe(at);
+    bench.set(0, Member::Up);
+    bench.pass(SECOND);
+    let told = std::mem::take(&mut bench.told);
+    assert!(told.iter().all(|(of, id, _)| (*of, *id) == stream));
+    let shown: Vec<String> = told.iter().map(|(.., event)| shown(event)).collect();
+    assert_eq!(shown.join(" "), "+d@5 +c@4 +b@3(0) +a@2 = +e@7 +a@2(0) +a@2");
 }
 
 #[test]

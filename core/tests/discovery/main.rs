@@ -1,5 +1,6 @@
 //! A node's clients of discovery: calls, streams, ends, limits; and small seeded worlds of them, over each store.
 
+mod clients;
 mod connections;
 mod etcd;
 mod etcd_store;

@@ -201,7 +201,12 @@ fn prepare(certificates: &Certificates, upstreams: &[Arc<Upstream>]) -> Result<(
 }
 
 fn random() -> Result<u64, BuildError> {
-    getrandom::u64().map_err(|error| BuildError::Random(error.into()))
+    random_seed().map_err(BuildError::Random)
+}
+
+/// Chance, from the operating system.
+pub(crate) fn random_seed() -> io::Result<u64> {
+    getrandom::u64().map_err(Into::into)
 }
 
 /// Why a [`Server`] could not be made.

@@ -1,7 +1,6 @@
 //! Discovery's part that needs std: the journal's files, the daemon `discoverd` and its commands.
 
 mod cli;
-mod client;
 mod commands;
 mod daemon;
 mod files;
