@@ -17,14 +17,14 @@ use crate::daemon::{Daemon, Folder};
 macro_rules! discovery_tests {
     ($binary:expr) => {
         $crate::suites!(discovery, std::path::Path::new($binary);
-            help scenarios survives crashes locked commands registers leads stands_by reconnects stops);
+            help scenarios expires survives crashes locked commands registers leads stands_by reconnects stops);
     };
 }
 
 const CODECS: [&str; 2] = ["gob", "json"];
 
 /// A server with a short TTL on that folder.
-fn start(binary: &Path, folder: &Folder, bind: &str) -> Daemon {
+pub(crate) fn start(binary: &Path, folder: &Folder, bind: &str) -> Daemon {
     let data = folder.file("data");
     let mut command = Command::new(binary);
     command
@@ -34,7 +34,7 @@ fn start(binary: &Path, folder: &Folder, bind: &str) -> Daemon {
 }
 
 /// `HOST:PORT` of a server.
-fn place(daemon: &Daemon) -> String {
+pub(crate) fn place(daemon: &Daemon) -> String {
     daemon.addresses[0].strip_prefix("discoverd://").expect("it says what it serves").to_owned()
 }
 
@@ -93,6 +93,20 @@ pub fn scenarios(binary: &Path) {
             scenario(name, codec, &daemon);
         }
     }
+    daemon.stop();
+}
+
+/// With the TTL that clients of the original count on, 10 s.
+pub fn expires(binary: &Path) {
+    let mut command = Command::new(binary);
+    command.args(["-bind", "127.0.0.1:0", "-store", "memory"]).env("EXTERNAL_IP", "127.0.0.1");
+    let daemon = Daemon::start_command(&mut command, 1);
+    thread::scope(|scope| {
+        for codec in CODECS {
+            let args = ["expiry", codec, &place(&daemon)].map(str::to_owned);
+            scope.spawn(move || succeeds(python("scenarios.py").args(args).env("TTL", "10")));
+        }
+    });
     daemon.stop();
 }
 

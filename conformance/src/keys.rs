@@ -111,6 +111,7 @@ impl Keys {
             ca: Some(self.file("ca.pem")),
             cert: Some(self.file(&format!("{side}.pem"))),
             key: Some(self.file(&format!("{side}-key.pem"))),
+            named_only: false,
         }
     }
 }

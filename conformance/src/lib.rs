@@ -9,6 +9,8 @@
 //! - [`encryption`] speaks TLS with one, as docker's commands and others do;
 //! - [`faults`] puts one between clients and engines that break off;
 //! - [`discovery`] speaks to a `discoverd`, in Python and with its own commands;
+//! - [`etcd`] puts one on a real etcd, and troubles that;
+//! - [`clients`] is a program that asks one, with the library's own client;
 //! - [`forwarding`] puts one before a real [`engine`], and compares what clients see with what they see without it.
 //!
 //! What real clients and a real engine say to each other is recorded once and held against anything:
@@ -23,10 +25,12 @@
 
 mod cli;
 pub mod client;
+pub mod clients;
 pub mod daemon;
 pub mod discovery;
 pub mod encryption;
 pub mod engine;
+pub mod etcd;
 pub mod faults;
 pub mod forwarding;
 pub mod imitation;

@@ -78,6 +78,18 @@ id!(
     "subscription"
 );
 
+id!(
+    /// An instance that a program wants registered, minted by its [`Client`](crate::discovery::client::Client).
+    RegistrationId,
+    "registration"
+);
+
+id!(
+    /// A service that a program follows, minted by its [`Client`](crate::discovery::client::Client).
+    SetId,
+    "set"
+);
+
 /// A table whose keys carry generations. Inserting and removing is O(1); memory is that of the
 /// largest number of entries held at once.
 #[derive(Debug)]
@@ -142,6 +154,10 @@ impl<T> Slab<T> {
         *generation = generation.wrapping_add(1);
         self.free.push(key.slot);
         Some(value)
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.slots.iter_mut().filter_map(|(_, value)| value.as_mut())
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Key, &T)> {

@@ -51,6 +51,8 @@ pub(crate) struct Driver {
     pub(crate) room: Room,
     certificates: Certificates,
     journal: Option<JournalWriter>,
+    /// The journal's thread is at work, which may need this thread's core.
+    saving: bool,
     /// Clients that have connected lately, and until when they may take to agree on TLS; the earliest first.
     handshakes: VecDeque<(Instant, ConnId)>,
     handshake_timeout: Duration,
@@ -128,6 +130,7 @@ impl Driver {
             room: Room::new(READ),
             certificates: server.certificates,
             journal,
+            saving: false,
             handshakes: VecDeque::new(),
             handshake_timeout,
             out: Vec::new(),
@@ -149,15 +152,16 @@ impl Driver {
         let mut room: Events = [const { MaybeUninit::uninit() }; BATCH];
         let mut rounds = 0;
         let mut looks = 0;
+        let mut unsaved = false;
         while !self.node.is_stopped() {
-            let nothing_to_do = self.runnable.is_empty() && !self.unfinished;
+            let nothing_to_do = self.runnable.is_empty() && !self.unfinished && !unsaved;
             let timeout = match self.waits {
                 Waits::Thread if nothing_to_do && looks == 0 => self.due(),
                 _ => Some(Duration::ZERO),
             };
             let mut idle = true;
             let events = self.epoll.take(&mut room, timeout)?;
-            if events.len() > 1 && self.waits == Waits::Thread {
+            if events.len() > 1 && self.waits == Waits::Thread && !self.saving {
                 looks = LOOKS;
             }
             for event in events.iter() {
@@ -176,7 +180,9 @@ impl Driver {
                 idle = false;
                 self.act();
             }
-            if !idle {
+            // What comes together is written together: once nothing more is there.
+            unsaved = !idle && self.journal.is_some();
+            if idle {
                 self.persist();
             }
             if idle && looks > 0 {
@@ -201,12 +207,13 @@ impl Driver {
         libswarm_host::save(self.node.save()).map_err(io::Error::other)
     }
 
-    /// Has written to the journal what came in this round.
+    /// Has written to the journal what has come.
     fn persist(&mut self) {
         if let Some(journal) = &self.journal
             && let Some(what) = self.node.poll_persist()
         {
             journal.write(what);
+            self.saving = true;
         }
     }
 
@@ -249,6 +256,7 @@ impl Driver {
             WAKE => {
                 self.wake.answer();
                 while let Ok(told) = self.told.1.try_recv() {
+                    self.saving &= !matches!(told, Told::Persisted(_));
                     match told {
                         Told::Opened(id, opened) => self.connected(id, opened),
                         Told::Failed(id, reason) => self.handle(Input::Failed(id, &reason)),

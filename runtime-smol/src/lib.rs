@@ -4,6 +4,8 @@
 //! a single source of events, that epoll. So there is no lock, no task and no buffer for each connection, and an idle
 //! connection costs what its socket costs. It runs on Linux; elsewhere `libswarm-std` does.
 //!
+//! [`discovery`] is how a program finds other services and is found.
+//!
 //! [`main`] is the whole daemon with its command line, [`serve`] is for a program that gives a thread to it, and [`run`] for
 //! one that has an executor of its own:
 //!
@@ -28,6 +30,7 @@
 #[cfg(not(target_os = "linux"))]
 compile_error!("libswarm-smol needs Linux's epoll; libswarm-std has the same daemon on any Unix");
 
+pub mod discovery;
 mod driver;
 mod epoll;
 mod socket;

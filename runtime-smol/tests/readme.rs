@@ -164,3 +164,23 @@ fn its_loop_is_as_short_as_it_says() {
     let lines = include_str!("../../core/examples/poll_loop.rs").lines().count();
     assert!(lines < 150 && README.contains(&format!("poll(2) in {lines} lines")), "{lines}");
 }
+
+#[test]
+fn its_rust_is_that_of_examples() {
+    let lines = |text: &str| -> Vec<String> {
+        text.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect()
+    };
+    let examples = [
+        lines(include_str!("../examples/mybackend.rs")),
+        lines(include_str!("../../runtime-std/examples/clients.rs")),
+    ];
+    for block in blocks("rust") {
+        let wanted = lines(&block);
+        // An example has a frame around it.
+        let has = |example: &Vec<String>| {
+            let mut rest = example.iter();
+            wanted.iter().all(|line| rest.any(|other| other == line))
+        };
+        assert!(examples.iter().any(has), "no example is\n{block}");
+    }
+}

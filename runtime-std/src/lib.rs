@@ -6,6 +6,8 @@
 //! the runtime with the lowest latency for a few connections, and it runs on any Unix; for thousands, `libswarm-smol` needs
 //! less memory.
 //!
+//! [`discovery`] is how a program finds other services and is found.
+//!
 //! [`main`] is the whole daemon with its command line; [`run`] is for a program of one's own:
 //!
 //! ```no_run
@@ -28,6 +30,7 @@
 
 mod accept;
 mod connection;
+pub mod discovery;
 mod encrypted;
 mod shared;
 mod splice;

@@ -1,3 +1,17 @@
 //! Service discovery with `discoverd-std`.
 
 libswarm_conformance::discovery_tests!(env!("CARGO_BIN_EXE_discoverd-std"));
+libswarm_conformance::client_tests!(env!("CARGO_BIN_EXE_discoverd-std"));
+
+#[path = "../../runtime-smol/tests/on_smol/mod.rs"]
+mod on_smol;
+
+#[test]
+fn a_client_on_smol_finds_services() {
+    on_smol::finds_services(std::path::Path::new(env!("CARGO_BIN_EXE_discoverd-std")));
+}
+
+#[test]
+fn a_client_on_smol_dials_who_is_healthy() {
+    on_smol::dials_who_is_healthy(std::path::Path::new(env!("CARGO_BIN_EXE_discoverd-std")));
+}

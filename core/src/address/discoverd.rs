@@ -1,6 +1,7 @@
 //! A frontend for clients of discovery, and what its store is to be.
 
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use core::fmt;
 use core::str::FromStr;
 
@@ -34,6 +35,17 @@ pub struct StoreSettings {
     pub data_dir: Option<String>,
     /// How long an instance stays after its last heartbeat.
     pub ttl: Option<String>,
+    /// The members of an etcd that keeps registrations in place of this process, with commas between them:
+    /// `http://HOST:PORT` or `https://HOST:PORT`.
+    pub etcd: Option<String>,
+    /// The file with the authorities that may have signed its certificate; without it, those that the system trusts.
+    pub etcd_ca: Option<String>,
+    /// The file of a certificate to show to it.
+    pub etcd_cert: Option<String>,
+    /// The file of the key that belongs to that.
+    pub etcd_key: Option<String>,
+    /// As whom: `NAME:PASSWORD`.
+    pub etcd_user: Option<String>,
 }
 
 /// Where registrations are kept.
@@ -75,12 +87,38 @@ fn parse(text: &str) -> Result<Discoverd, Problem> {
         let (key, value) = pair.split_once('=').ok_or(Problem::Setting)?;
         match key {
             "store" => settings.store = value.parse().map_err(|_| Problem::Setting)?,
-            "data-dir" if !value.is_empty() => settings.data_dir = Some(value.to_string()),
-            "ttl" if !value.is_empty() => settings.ttl = Some(value.to_string()),
-            _ => return Err(Problem::Setting),
+            _ => {
+                let place = match key {
+                    "data-dir" => &mut settings.data_dir,
+                    "ttl" => &mut settings.ttl,
+                    "etcd" => &mut settings.etcd,
+                    "etcd-ca" => &mut settings.etcd_ca,
+                    "etcd-cert" => &mut settings.etcd_cert,
+                    "etcd-key" => &mut settings.etcd_key,
+                    "etcd-user" => &mut settings.etcd_user,
+                    _ => return Err(Problem::Setting),
+                };
+                *place = Some(decode(value).filter(|it| !it.is_empty()).ok_or(Problem::Setting)?);
+            }
         }
     }
     Ok(Discoverd { address: Address::Tcp { host, port }, settings })
+}
+
+/// A value with its percent signs resolved (RFC 3986 section 2.1): a password may hold anything.
+fn decode(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'%' => {
+                let mut digit = || char::from(rest.next()?).to_digit(16);
+                (digit()? << 4 | digit()?) as u8
+            }
+            _ => byte,
+        });
+    }
+    String::from_utf8(bytes).ok()
 }
 
 impl fmt::Display for Discoverd {
@@ -108,6 +146,15 @@ mod tests {
     }
 
     #[test]
+    fn an_etcd_is_named_in_the_query() {
+        let text = "discoverd://localhost:1111?etcd=http://a:1,http://b:2&etcd-user=me:%26%25x&etcd-ca=/ca";
+        let settings = text.parse::<Discoverd>().unwrap().settings;
+        assert_eq!(settings.etcd.as_deref(), Some("http://a:1,http://b:2"));
+        assert_eq!(settings.etcd_user.as_deref(), Some("me:&%x"));
+        assert_eq!(settings.etcd_ca.as_deref(), Some("/ca"));
+    }
+
+    #[test]
     fn bad_ones_say_what_is_wrong() {
         for (text, problem) in [
             ("tcp://localhost:1111", Problem::Scheme),
@@ -116,6 +163,8 @@ mod tests {
             ("discoverd://localhost:1111?store", Problem::Setting),
             ("discoverd://localhost:1111?store=disk", Problem::Setting),
             ("discoverd://localhost:1111?data-dir=", Problem::Setting),
+            ("discoverd://localhost:1111?etcd-user=a:%4", Problem::Setting),
+            ("discoverd://localhost:1111?etcd-user=a:%ff", Problem::Setting),
             ("discoverd://localhost:1111?x=y", Problem::Setting),
         ] {
             assert_eq!(text.parse::<Discoverd>().unwrap_err().problem, problem, "{text}");
@@ -123,7 +172,8 @@ mod tests {
         assert_eq!(
             "discoverd://a:1?x=y".parse::<Discoverd>().unwrap_err().to_string(),
             "wrong address \"discoverd://a:1?x=y\": behind the ? stands no setting of a store: use \
-             store=journal or store=memory, data-dir=PATH, ttl=DURATION, with & between them"
+             store=journal or store=memory, data-dir=PATH, ttl=DURATION, etcd=URL,URL, etcd-ca=FILE, etcd-cert=FILE, \
+             etcd-key=FILE, etcd-user=NAME:PASSWORD, with & between them and %XX for what has a meaning"
         );
     }
 }

@@ -53,6 +53,8 @@ pub struct Tls {
     pub cert: Option<String>,
     /// The key that belongs to it.
     pub key: Option<String>,
+    /// Whether only files that are named count, as for an etcd, which has nothing to do with docker.
+    pub named_only: bool,
 }
 
 impl Remote {

@@ -174,7 +174,7 @@ mod tests {
         let file = |name: &str| Some(name.to_owned());
         let none = Tls::default();
         let verified = Tls { verify: true, ..Tls::default() };
-        let whole = Tls { verify: true, ca: file("a"), cert: file("c"), key: file("k") };
+        let whole = Tls { ca: file("a"), cert: file("c"), key: file("k"), ..verified.clone() };
         let files = "--tlscacert a --tlscert=c --tlskey k";
         for (line, default, address, wanted) in [
             ("--tls tcp://h:1", "", "https://h:1", &none),

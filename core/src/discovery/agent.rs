@@ -6,7 +6,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 
 use super::instance::{InvalidError, check, check_attributes};
-use super::store::Persist;
+use super::store::{Exchange, Persist};
 use super::{Event, Registration, Store, StoreError, StoreEvent, StoreInput, SubscriptionId};
 use crate::id::{CallId, Key, Slab};
 use crate::rpc::{Args, Method};
@@ -69,6 +69,10 @@ pub enum AgentEvent {
     },
     /// For the log.
     Warn(String),
+    /// As [`StoreEvent::Exchange`].
+    Exchange(Exchange),
+    /// As [`StoreEvent::Abandon`].
+    Abandon(u64),
 }
 
 impl Agent {
@@ -185,6 +189,8 @@ impl Agent {
                     AgentEvent::Ended { owner, call, error: format!("discoverd: {error}") }
                 }
                 StoreEvent::Warn(line) => AgentEvent::Warn(line),
+                StoreEvent::Exchange(exchange) => AgentEvent::Exchange(exchange),
+                StoreEvent::Abandon(id) => AgentEvent::Abandon(id),
             });
         }
         None

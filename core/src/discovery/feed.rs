@@ -41,6 +41,18 @@ impl Subscription {
         }
     }
 
+    /// One that is told nothing.
+    pub(super) const fn waiting(service: Arc<str>) -> Self {
+        Self {
+            service,
+            snapshot: None,
+            changes: BTreeMap::new(),
+            places: BTreeMap::new(),
+            unread: false,
+            queued: false,
+        }
+    }
+
     /// Adds a change, in the place of one that was not told yet. Returns whether there is something to tell.
     pub(super) fn add(&mut self, change: &Change, index: u64) -> bool {
         let mut told = change.told;

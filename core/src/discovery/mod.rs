@@ -1,7 +1,7 @@
 //! Service discovery: who is there, since when, and who leads.
 //!
 //! ```text
-//!  rpc::Server ──── calls ────► Agent ── register, unregister, subscribe ──► Store: Memory, Journal, one of your own
+//!  rpc::Server ──── calls ────► Agent ── register, unregister, subscribe ──► Store: Memory, Journal, Etcd, one of your own
 //!  rpc::Server ◄── answers ───── │ ◄──────────── answers, events ────────────────┘ └─ Registry: instances, leases, feeds
 //! ```
 //!
@@ -16,8 +16,11 @@
 //! The [`Agent`] knows what the calls of the [RPC](crate::rpc) mean. A [`Store`] keeps what is true; the [`Registry`] is what
 //! stores are made of. Nothing here has a clock or a disk: time comes in, and what is to be written goes out and is answered
 //! when it is safe.
+//!
+//! The other side of the RPC, what programs use to find each other, is [`client`].
 
 mod agent;
+pub mod client;
 mod feed;
 mod instance;
 mod registry;
@@ -30,7 +33,7 @@ pub use agent::{Agent, AgentEvent};
 pub use instance::{Event, Instance, InvalidError, Registration};
 pub use registry::Registry;
 pub use set::{Change, Member, ServiceSet};
-pub use store::{Journal, Memory, Store, StoreError, StoreEvent, StoreInput};
+pub use store::{Etcd, Journal, Memory, Store, StoreError, StoreEvent, StoreInput};
 
 pub use crate::id::SubscriptionId;
 pub use crate::rpc::Attributes;

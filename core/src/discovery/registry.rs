@@ -2,7 +2,6 @@
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use core::ops::Bound;
 use core::time::Duration;
 
@@ -60,6 +59,14 @@ struct Member {
     /// A heartbeat only moves this; the timer is set anew when it runs out too early.
     until: Instant,
     timer: Option<TimerKey>,
+}
+
+impl Service {
+    fn snapshot(&mut self) -> Arc<[Arc<Instance>]> {
+        let all =
+            self.snapshot.get_or_insert_with(|| self.by_age.values().rev().cloned().collect());
+        Arc::clone(all)
+    }
 }
 
 impl Registry {
@@ -142,7 +149,7 @@ impl Registry {
         self.put_created(service, address, attributes, created, index);
     }
 
-    /// As [`put`](Self::put), of an instance that was created before this registry knew of it.
+    /// As [`put`](Self::put), of an instance that was created before this registry knew of it. Returns what it was before.
     pub fn put_created(
         &mut self,
         service: &str,
@@ -150,45 +157,46 @@ impl Registry {
         attributes: Option<Attributes>,
         created: u64,
         index: u64,
-    ) {
+    ) -> Option<Arc<Instance>> {
         self.advance(index.max(created));
         let (name, service) = entry(&mut self.services, service);
-        let address = match service.members.get(address) {
-            Some(member) => Arc::clone(&member.instance.address),
-            None => Arc::from(address),
-        };
-        let instance = Arc::new(Instance { service: name, address, attributes, created });
-        let told = match service.members.get_mut(&instance.address) {
+        let (instance, before) = match service.members.get_mut(address) {
             Some(member) => {
+                let address = Arc::clone(&member.instance.address);
+                let instance = Arc::new(Instance { service: name, address, attributes, created });
                 service.by_age.remove(&member.instance.created);
-                member.instance = Arc::clone(&instance);
-                true
+                let before = core::mem::replace(&mut member.instance, Arc::clone(&instance));
+                (instance, Some(before))
             }
             None => {
+                let address = Arc::from(address);
+                let instance = Arc::new(Instance { service: name, address, attributes, created });
                 let member =
                     Member { instance: Arc::clone(&instance), until: Instant::MAX, timer: None };
                 service.members.insert(Arc::clone(&instance.address), member);
                 self.instances += 1;
-                false
+                (instance, None)
             }
         };
         service.by_age.insert(created, Arc::clone(&instance));
-        self.tell(&Change { instance, online: true, told }, index);
+        self.tell(&Change { instance, online: true, told: before.is_some() }, index);
+        before
     }
 
-    /// An instance is gone. Returns whether it was there.
-    pub fn remove(&mut self, service: &str, address: &str, index: u64) -> bool {
-        let Some(found) = self.services.get_mut(service) else { return false };
-        let Some(member) = found.members.remove(address) else { return false };
+    /// An instance is gone. Returns what it was, if it was there.
+    pub fn remove(&mut self, service: &str, address: &str, index: u64) -> Option<Arc<Instance>> {
+        let found = self.services.get_mut(service)?;
+        let member = found.members.remove(address)?;
         found.by_age.remove(&member.instance.created);
         if let Some(timer) = member.timer {
             self.leases.cancel(timer);
         }
         self.instances -= 1;
         self.advance(index);
+        let gone = Arc::clone(&member.instance);
         self.tell(&Change { instance: member.instance, online: false, told: true }, index);
         self.tidy(service);
-        true
+        Some(gone)
     }
 
     /// Forgets a service that has nothing.
@@ -215,16 +223,30 @@ impl Registry {
 
     /// Begins to tell of a service's instances. That it is ready to be read is said at once.
     pub fn subscribe(&mut self, service: &str) -> SubscriptionId {
-        let (name, service) = entry(&mut self.services, service);
-        let snapshot = service.snapshot.get_or_insert_with(|| {
-            let newest_first: Vec<_> = service.by_age.values().rev().cloned().collect();
-            newest_first.into()
-        });
-        let subscription = Subscription::new(name, Arc::clone(snapshot));
-        let id = SubscriptionId(self.subscriptions.insert(subscription));
-        service.subscriptions.insert(id);
-        self.ready.push_back(id);
+        let id = self.subscribe_later(service);
+        self.begin(id);
         id
+    }
+
+    /// As [`subscribe`](Self::subscribe), of a registry that does not know yet what there is: nothing is told before it
+    /// [begins](Self::begin).
+    pub fn subscribe_later(&mut self, service: &str) -> SubscriptionId {
+        let (name, _) = entry(&mut self.services, service);
+        let id = SubscriptionId(self.subscriptions.insert(Subscription::waiting(name)));
+        self.tidy(service);
+        id
+    }
+
+    /// Begins to tell a subscription that waits for it.
+    pub fn begin(&mut self, id: SubscriptionId) {
+        let Some(subscription) = self.subscriptions.get_mut(id.0) else { return };
+        let name = Arc::clone(&subscription.service);
+        let (name, service) = entry(&mut self.services, &name);
+        if !service.subscriptions.insert(id) {
+            return;
+        }
+        *subscription = Subscription::new(name, service.snapshot());
+        self.ready.push_back(id);
     }
 
     /// Ends a subscription.
@@ -263,18 +285,14 @@ impl Registry {
     ///
     /// Returns whether it is there. This is a look-up and no more, so a heartbeat is cheap.
     pub fn keep(&mut self, service: &str, address: &str, until: Instant) -> bool {
-        let Some((name, service)) = self.services.get_key_value(service) else { return false };
-        if !service.members.contains_key(address) {
-            return false;
-        }
-        let name = Arc::clone(name);
-        let member = self.services.get_mut(&name).and_then(|it| it.members.get_mut(address));
-        let Some(member) = member else { return false };
+        let found = self.services.get_mut(service);
+        let Some(member) = found.and_then(|it| it.members.get_mut(address)) else { return false };
         match member.timer {
             Some(_) => member.until = member.until.max(until),
             None => {
                 member.until = until;
-                let key = (name, Arc::clone(&member.instance.address));
+                let Instance { service, address, .. } = &*member.instance;
+                let key = (Arc::clone(service), Arc::clone(address));
                 member.timer = Some(self.leases.set(until.max(self.spared), key));
             }
         }
@@ -332,6 +350,7 @@ mod tests {
     use super::*;
     use alloc::format;
     use alloc::string::{String, ToString};
+    use alloc::vec::Vec;
     use proptest::prelude::*;
 
     fn seconds(seconds: u64) -> Instant {
@@ -404,8 +423,8 @@ mod tests {
         registry.keep("web", "a", seconds(1));
         registry.unsubscribe(id);
         assert_eq!((registry.next(id), registry.poll_ready()), (None, None));
-        assert!(registry.remove("web", "a", 2));
-        assert!(!registry.remove("web", "a", 3) && !registry.keep("web", "a", seconds(2)));
+        assert!(registry.remove("web", "a", 2).is_some());
+        assert!(registry.remove("web", "a", 3).is_none() && !registry.keep("web", "a", seconds(2)));
         assert!(registry.services.is_empty() && registry.is_empty());
         assert_eq!((registry.poll_timeout(), registry.subscriptions()), (None, 0));
     }

@@ -31,6 +31,9 @@ pub struct ServiceSet {
     /// Who was known before the subscription began, and was not named since.
     unnamed: BTreeSet<String>,
     current: bool,
+    /// Only instances with all of these are members.
+    filter: Attributes,
+    bytes: usize,
 }
 
 /// An instance, as a client knows it.
@@ -64,6 +67,23 @@ impl ServiceSet {
         Self::default()
     }
 
+    /// An empty one, of those instances only that have these attributes and perhaps others.
+    #[must_use]
+    pub fn filtered(filter: Attributes) -> Self {
+        Self { filter, ..Self::default() }
+    }
+
+    /// About how many bytes its instances need.
+    #[must_use]
+    pub const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Forgets all instances.
+    pub(super) fn clear(&mut self) {
+        *self = Self::filtered(core::mem::take(&mut self.filter));
+    }
+
     /// Another subscription begins.
     pub fn restart(&mut self) {
         self.unnamed = self.members.keys().cloned().collect();
@@ -82,7 +102,8 @@ impl ServiceSet {
             return changes;
         }
         self.unnamed.remove(&*update.address);
-        if !update.online {
+        let matches = || has_all(update.attributes.as_deref(), &self.filter);
+        if !update.online || !matches() {
             return self.remove(&update.address).map(Change::Gone).into_iter().collect();
         }
         let member = Member {
@@ -91,6 +112,7 @@ impl ServiceSet {
             created: update.created,
         };
         let before = self.remove(&member.address);
+        self.bytes += size(&member);
         self.by_age.insert((member.created, member.address.clone()));
         self.members.insert(member.address.clone(), member.clone());
         match before {
@@ -103,6 +125,7 @@ impl ServiceSet {
     fn remove(&mut self, address: &str) -> Option<Member> {
         let member = self.members.remove(address)?;
         self.by_age.remove(&(member.created, member.address.clone()));
+        self.bytes -= size(&member);
         Some(member)
     }
 
@@ -131,11 +154,20 @@ impl ServiceSet {
 
     /// The instances that have these attributes and perhaps others, the oldest first.
     pub fn select<'a>(&'a self, wanted: &'a Attributes) -> impl Iterator<Item = &'a Member> {
-        self.members().filter(move |member| {
-            let has = |key| member.attributes.as_ref().and_then(|all| all.get(key));
-            wanted.iter().all(|(key, value)| has(key) == Some(value))
-        })
+        self.members().filter(move |member| has_all(member.attributes.as_ref(), wanted))
     }
+}
+
+fn has_all(attributes: Option<&Attributes>, wanted: &Attributes) -> bool {
+    let has = |key| attributes.and_then(|all| all.get(key));
+    wanted.iter().all(|(key, value)| has(key) == Some(value))
+}
+
+/// What a member needs: its address stands in both orders.
+fn size(member: &Member) -> usize {
+    let attributes = member.attributes.iter().flatten();
+    let attributes: usize = attributes.map(|(key, value)| key.len() + value.len() + 64).sum();
+    2 * member.address.len() + attributes + 256
 }
 
 #[cfg(test)]
@@ -220,5 +252,18 @@ mod tests {
         assert_eq!(select(&[("zone", "a"), ("x", "y")]), ["b"]);
         assert_eq!(select(&[("zone", "b")]), [""; 0]);
         assert_eq!(select(&[]).len(), 3);
+        let mut only = ServiceSet::filtered(attributes(&[("zone", "a")]));
+        for (update, changes) in [
+            (online("a", 1, None), ""),
+            (online("a", 1, Some(attributes(&[("zone", "a"), ("x", "y")]))), "+a"),
+            (online("b", 2, Some(attributes(&[("zone", "b")]))), ""),
+            (online("c", 3, Some(attributes(&[("zone", "a")]))), "+c"),
+            (offline("b"), ""),
+            (online("a", 1, Some(attributes(&[("zone", "b")]))), "-a"),
+            (offline("c"), "-c"),
+        ] {
+            assert_eq!(shown(&only.apply(&update)), changes);
+        }
+        assert_eq!(only.bytes(), 0);
     }
 }

@@ -16,4 +16,4 @@ mod websocket;
 
 pub(crate) use date::civil;
 pub use profile::Profile;
-pub(crate) use reply::Replies;
+pub(crate) use reply::{Replies, base64};

@@ -9,7 +9,7 @@ use super::action::{Action, CloseReason};
 use super::conn::Ending;
 use super::output::Pending;
 use super::{Deadline, LINGER, owner};
-use crate::discovery::{Agent, SubscriptionId};
+use crate::discovery::{Agent, Event, SubscriptionId};
 use crate::http1::Error;
 use crate::id::{CallId, ConnId};
 use crate::rpc::{Args, Method, Reply, Server, ServerEvent, Update};
@@ -24,7 +24,7 @@ pub(super) struct Caller {
     unread: Vec<u8>,
     used: usize,
     output: Pending,
-    streams: BTreeMap<CallId, SubscriptionId>,
+    streams: BTreeMap<CallId, Stream>,
     /// Streams that have more to tell than there was room for.
     ready: VecDeque<(CallId, SubscriptionId)>,
     /// An [`Action::Read`] is outstanding.
@@ -37,6 +37,12 @@ pub(super) struct Caller {
     deadline: Option<(TimerKey, Deadline)>,
     /// Whether the node has it in its queue.
     pub(super) queued: bool,
+}
+
+struct Stream {
+    subscription: SubscriptionId,
+    /// Its marker was sent.
+    current: bool,
 }
 
 /// What callers share while one of them is at work.
@@ -151,8 +157,8 @@ impl Caller {
                         self.call(env, call, method, args);
                     }
                     Some(ServerEvent::StreamClosed(call)) => {
-                        if let Some(subscription) = self.streams.remove(&call) {
-                            env.agent.close(subscription);
+                        if let Some(stream) = self.streams.remove(&call) {
+                            env.agent.close(stream.subscription);
                         }
                     }
                     Some(ServerEvent::Finished) => {
@@ -171,11 +177,12 @@ impl Caller {
     fn call(&mut self, env: &mut CallerEnv<'_>, call: CallId, method: Method, args: Args) {
         match env.agent.call(env.now, (owner(self.id), call), method, args) {
             Ok(None) => {}
-            Ok(Some(subscription)) => _ = self.streams.insert(call, subscription),
+            Ok(Some(subscription)) => {
+                self.streams.insert(call, Stream { subscription, current: false });
+            }
             Err(error) => {
                 if method == Method::Subscribe {
-                    // The original's clients wait for it before they look at the error.
-                    self.rpc.update(call, &Update::MARKER, &mut self.output.bytes);
+                    self.mark(call);
                 }
                 self.rpc.fail(call, &error, &mut self.output.bytes);
             }
@@ -208,7 +215,7 @@ impl Caller {
         call: CallId,
         subscription: SubscriptionId,
     ) {
-        if self.streams.get(&call) == Some(&subscription) {
+        if self.streams.get(&call).is_some_and(|stream| stream.subscription == subscription) {
             self.ready.push_back((call, subscription));
             self.deliver(env);
         }
@@ -216,18 +223,27 @@ impl Caller {
 
     /// A stream cannot be gone on with.
     pub(super) fn ended(&mut self, call: CallId, error: &str) {
-        self.streams.remove(&call);
+        if self.streams.remove(&call).is_some_and(|stream| !stream.current) {
+            self.mark(call);
+        }
         self.rpc.fail(call, error, &mut self.output.bytes);
+    }
+
+    /// The original's clients wait for the marker before they look at a stream's error.
+    fn mark(&mut self, call: CallId) {
+        self.rpc.update(call, &Update::MARKER, &mut self.output.bytes);
     }
 
     /// Tells what there is room for, each stream in turn.
     fn deliver(&mut self, env: &mut CallerEnv<'_>) {
         while self.ending == Ending::No && self.output.has_room() {
             let Some((call, subscription)) = self.ready.pop_front() else { return };
-            if self.streams.get(&call) != Some(&subscription) {
+            let stream = self.streams.get_mut(&call);
+            let Some(stream) = stream.filter(|stream| stream.subscription == subscription) else {
                 continue;
-            }
+            };
             if let Some(event) = env.agent.next(subscription) {
+                stream.current |= event == Event::Current;
                 self.rpc.update(call, &event.update(), &mut self.output.bytes);
                 self.ready.push_back((call, subscription));
             }
@@ -265,8 +281,8 @@ impl Caller {
 
     fn close_streams(&mut self, env: &mut CallerEnv<'_>) {
         self.ready.clear();
-        while let Some((_, subscription)) = self.streams.pop_first() {
-            env.agent.close(subscription);
+        while let Some((_, stream)) = self.streams.pop_first() {
+            env.agent.close(stream.subscription);
         }
     }
 

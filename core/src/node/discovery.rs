@@ -125,6 +125,8 @@ impl Node {
                 self.with_caller(owned_by(owner), |caller, _| caller.ended(call, &error));
             }
             AgentEvent::Warn(line) => self.logs.push_back(line),
+            AgentEvent::Exchange(exchange) => self.fetch(exchange),
+            AgentEvent::Abandon(id) => self.abandon_fetch(id),
         }
     }
 }

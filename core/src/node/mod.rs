@@ -10,6 +10,7 @@ mod caller;
 mod config;
 mod conn;
 mod discovery;
+mod fetch;
 mod link;
 mod output;
 mod relay;
@@ -27,6 +28,7 @@ pub use action::{Action, CloseReason, Input, Refusal};
 use caller::Caller;
 pub use config::Config;
 use conn::Conn;
+use fetch::Fetch;
 use link::Link;
 use relay::Pool;
 
@@ -95,6 +97,9 @@ pub struct Node {
     agent: Option<Agent>,
     /// Those of them that may have more to be read.
     calling: VecDeque<ConnId>,
+    /// What the store of discovery asks of other servers, by its number; and which of these may have something to do.
+    fetches: BTreeMap<u64, Fetch>,
+    fetching: VecDeque<u64>,
     timers: Timers<(ConnId, Deadline)>,
     now: Instant,
     stopping: Option<Instant>,
@@ -110,6 +115,8 @@ enum Slot {
     Caller(Box<Caller>),
     /// It leads to a server, and serves the client of this connection.
     Serving(ConnId),
+    /// It leads to a server, and serves the store of discovery in what has this number.
+    Fetching(u64),
     /// It leads to a server, and waits for the next request.
     Idle(Box<Link>),
 }
@@ -120,7 +127,7 @@ impl Slot {
         match self {
             Self::Client(conn) => Some(&mut conn.queued),
             Self::Caller(caller) => Some(&mut caller.queued),
-            Self::Serving(_) | Self::Idle(_) => None,
+            Self::Serving(_) | Self::Fetching(_) | Self::Idle(_) => None,
         }
     }
 }
@@ -186,6 +193,8 @@ impl Node {
             ready: VecDeque::new(),
             agent: None,
             calling: VecDeque::new(),
+            fetches: BTreeMap::new(),
+            fetching: VecDeque::new(),
             timers: Timers::new(),
             now: Instant::ZERO,
             stopping: None,
@@ -233,11 +242,16 @@ impl Node {
     /// Says what has happened. Inputs about a connection that is gone do nothing.
     pub fn handle(&mut self, now: Instant, input: Input<'_>) {
         self.now = self.now.max(now);
-        if let Some(id) = input.conn()
-            && let Some(Slot::Caller(_)) = self.conns.get(id.0)
-        {
-            self.handle_caller(id, input);
-            return self.pump();
+        match input.conn().and_then(|id| self.conns.get(id.0).map(|slot| (id, slot))) {
+            Some((id, Slot::Caller(_))) => {
+                self.handle_caller(id, input);
+                return self.pump();
+            }
+            Some((_, Slot::Fetching(fetch))) => {
+                self.handle_fetch(*fetch, input);
+                return self.pump();
+            }
+            _ => {}
         }
         match input {
             Input::Received(id, bytes) => self.route(
@@ -283,6 +297,9 @@ impl Node {
             return Some(Action::Log(Log::Warn(line)));
         }
         if let Some(action) = self.actions.pop_front() {
+            return Some(action);
+        }
+        if let Some(action) = self.poll_fetches(out) {
             return Some(action);
         }
         while let Some(id) = self.ready.front().copied() {
@@ -359,7 +376,7 @@ impl Node {
             Some(Slot::Serving(client)) => self.with(*client, of_server),
             // It was to wait for the next request. Whatever it says, it can't be an answer.
             Some(Slot::Idle(_)) => self.close_idle(id),
-            Some(Slot::Caller(_)) | None => {}
+            Some(Slot::Caller(_) | Slot::Fetching(_)) | None => {}
         }
     }
 
@@ -456,28 +473,28 @@ impl Node {
         if is_loop {
             return;
         }
-        let kept = if may_reuse { self.take_idle(&upstream, client) } else { None };
-        let link = kept.unwrap_or_else(|| {
-            let limits = self.config.limits.clone();
-            let id = ConnId(self.conns.insert(Slot::Serving(client)));
-            let to = upstream.address.clone();
-            let within = upstream.connect_timeout;
-            self.actions.push_back(Action::Connect { conn: id, to, within });
-            Box::new(Link::new(id, upstream, limits))
-        });
+        let link = self.link_to(upstream, may_reuse, Slot::Serving(client));
         self.with(client, |conn, env| conn.attach(env, link));
     }
 
-    fn take_idle(&mut self, upstream: &Arc<Upstream>, client: ConnId) -> Option<Box<Link>> {
-        let id = self.pools.get_mut(upstream)?.take()?;
-        let slot = self.conns.get_mut(id.0)?;
-        match core::mem::replace(slot, Slot::Serving(client)) {
-            Slot::Idle(link) => Some(link),
-            other => {
-                *slot = other;
-                None
-            }
+    /// A connection to a server, for whom `serving` says: one that was kept, if that may be and there is one, else one that is
+    /// being opened.
+    fn link_to(&mut self, upstream: Arc<Upstream>, may_reuse: bool, serving: Slot) -> Box<Link> {
+        let kept = self.pools.get_mut(&upstream).filter(|_| may_reuse).and_then(Pool::take);
+        let mut serving = serving;
+        if let Some(slot @ Slot::Idle(_)) = kept.and_then(|id| self.conns.get_mut(id.0)) {
+            core::mem::swap(slot, &mut serving);
         }
+        let serving = match serving {
+            Slot::Idle(link) => return link,
+            serving => serving,
+        };
+        let limits = self.config.limits.clone();
+        let id = ConnId(self.conns.insert(serving));
+        let to = upstream.address.clone();
+        let within = upstream.connect_timeout;
+        self.actions.push_back(Action::Connect { conn: id, to, within });
+        Box::new(Link::new(id, upstream, limits))
     }
 
     fn release(&mut self, release: Release) {

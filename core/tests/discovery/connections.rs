@@ -1,5 +1,6 @@
 //! One connection at a time, in both codecs: what the original does wrong, ends, limits.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use libswarm::discovery::{Agent, Memory, TTL};
@@ -7,6 +8,7 @@ use libswarm::node::{CloseReason, Config, Input, Refusal};
 use libswarm::rpc::{Codec, Error, Method, Update};
 use libswarm::{ConnId, Instant, Node, http1};
 
+use crate::etcd::{Member, Model};
 use crate::peer::{Disk, World, args, with};
 use libswarm::rpc::ClientEvent::{self, Answer, Ended};
 
@@ -110,6 +112,74 @@ fn a_slow_subscriber_gets_the_latest_of_each() {
     }
 }
 
+/// In the original something could happen between the two, and was lost or told twice.
+#[test]
+fn a_snapshot_and_what_comes_behind_it_are_one() {
+    for codec in CODECS {
+        let mut world = World::in_memory();
+        let writer = world.connect(codec);
+        let mut readers = Vec::new();
+        for round in 0..30 {
+            let reader = world.connect(codec);
+            world.call(writer, Method::Register, &args("web", &format!("{round}:80")));
+            if round % 3 == 0 {
+                world.call(writer, Method::Unregister, &args("web", &format!("{}:80", round / 2)));
+            }
+            // What was there is told only when something has changed again.
+            world.peers.get_mut(&reader).unwrap().stalled = true;
+            let stream = world.call(reader, Method::Subscribe, &args("web", ""));
+            world.call(
+                writer,
+                Method::Register,
+                &with("n", "1", args("web", &format!("{round}:80"))),
+            );
+            readers.push((reader, stream));
+        }
+        let mut first = None;
+        for (reader, stream) in readers {
+            world.resume(reader);
+            let mut view = std::collections::BTreeMap::new();
+            for event in world.events(reader) {
+                let ClientEvent::Update(of, update) = event else { panic!("{event:?}") };
+                assert_eq!(of, stream);
+                let new = (update.created, update.attributes.clone());
+                if update.is_marker() {
+                } else if update.online {
+                    let old = view.insert(update.address.to_string(), new.clone());
+                    assert!(old.as_ref() != Some(&new), "{} is told twice", update.address);
+                } else {
+                    assert!(view.remove(&*update.address).is_some());
+                }
+            }
+            assert_eq!(*first.get_or_insert_with(|| view.clone()), view);
+        }
+        assert_eq!(first.unwrap().len(), 21);
+    }
+}
+
+/// This stopped the original's successor: its subscribers had queues, and who filled one was waited for.
+#[test]
+fn seventy_instances_and_a_subscriber_that_reads_nothing() {
+    for codec in CODECS {
+        let mut world = World::in_memory();
+        let (reader, writer, other) =
+            (world.connect(codec), world.connect(codec), world.connect(codec));
+        world.call(reader, Method::Subscribe, &args("web", ""));
+        world.peers.get_mut(&reader).unwrap().stalled = true;
+        let attribute = "y".repeat(10_000);
+        for nth in 0..70 {
+            let of = with("n", &attribute, args("web", &format!("{nth}:80")));
+            let call = world.call(writer, Method::Register, &of);
+            let answer = Answer(call, Ok(format!("{nth}:80")));
+            assert_eq!(world.events(writer), [answer], "{codec:?}: instance {nth}");
+        }
+        world.call(other, Method::Subscribe, &args("web", ""));
+        assert_eq!(updates(&world.events(other)).split(' ').count(), 71);
+        world.resume(reader);
+        assert_eq!(updates(&world.events(reader)).split(' ').count(), 71);
+    }
+}
+
 /// A subscriber that is gone costs nothing any more; the original kept its watch until the next event.
 #[test]
 fn who_is_gone_is_told_nothing() {
@@ -130,6 +200,42 @@ fn who_is_gone_is_told_nothing() {
             assert_eq!((world.subscriptions(), world.node.connections()), (0, 1));
             world.call(writer, Method::Unregister, &args("web", "a:80"));
         }
+    }
+}
+
+/// And one that has not begun waits: its client would take an end for there being nobody.
+#[test]
+fn a_stream_whose_store_is_away_ends_with_an_error() {
+    for codec in CODECS {
+        let model = Arc::new(Mutex::new(Model::new(2)));
+        let mut world = World::on_etcd(&model, 0, Instant::ZERO);
+        let (early, late) = (world.connect(codec), world.connect(codec));
+        world.call(early, Method::Subscribe, &args("web", ""));
+        assert_eq!(updates(&world.events(early)), "=");
+        for which in 0..2 {
+            model.lock().unwrap().set_member(which, Member::Down);
+        }
+        world.pass(Duration::from_secs(1));
+        world.call(late, Method::Subscribe, &args("web", ""));
+        let call = world.call(late, Method::Register, &args("web", "a:80"));
+        world.pass(2 * TTL);
+        let ended = world.events(early);
+        let [Ended(_, Err(error))] = &*ended else { panic!("{ended:?}") };
+        assert!(error.starts_with("discoverd: etcd cannot be watched: "), "{error}");
+        let refused = world.events(late);
+        let [Answer(of, Err(error))] = &*refused else { panic!("{refused:?}") };
+        assert!(*of == call && error.contains("etcd does not do it: "), "{error}");
+        assert_eq!(world.subscriptions(), 1);
+        // Nobody wants its connections any more: none is left but those that are used.
+        for which in 0..2 {
+            model.lock().unwrap().set_member(which, Member::Up);
+        }
+        world.pass(Duration::from_secs(2));
+        for _ in 0..20 {
+            world.call(late, Method::Register, &args("web", "a:80"));
+        }
+        assert_eq!(updates(&world.events(late)), "= +a:80");
+        assert!(world.node.upstream_connections() <= 3, "{}", world.node.upstream_connections());
     }
 }
 

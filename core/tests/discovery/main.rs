@@ -1,5 +1,10 @@
-//! A node's clients of discovery: calls, streams, ends, limits; and small seeded worlds of them.
+//! A node's clients of discovery: calls, streams, ends, limits; and small seeded worlds of them, over each store.
 
+mod clients;
 mod connections;
+mod etcd;
+mod etcd_store;
+mod etcd_worlds;
+mod gateway;
 mod peer;
 mod worlds;

@@ -1,14 +1,19 @@
 //! Clients at the ends of a node's connections, a disk, and a clock that is set by hand.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use libswarm::discovery::store::Persist;
-use libswarm::discovery::{Agent, Journal, Memory, TTL};
+use libswarm::discovery::{Agent, Etcd, Journal, Memory, TTL};
 use libswarm::job::{Engine, Log};
 use libswarm::node::{Action, CloseReason, Config, Input};
 use libswarm::rpc::{Args, Attributes, Client, ClientEvent, Codec, Limits, Method};
 use libswarm::{ConnId, Instant, Node};
+
+use crate::etcd::Model;
+use crate::etcd_store::config;
+use crate::gateway::Gateway;
 
 /// A node that answers clients of discovery, and what its clients have got.
 pub(crate) struct World {
@@ -16,6 +21,7 @@ pub(crate) struct World {
     pub(crate) now: Instant,
     pub(crate) peers: BTreeMap<ConnId, Peer>,
     pub(crate) disk: Disk,
+    pub(crate) etcd: Option<Gateway>,
     pub(crate) logs: Vec<Log>,
 }
 
@@ -87,6 +93,18 @@ impl World {
         world
     }
 
+    /// A node on an etcd that it may share with others.
+    pub(crate) fn on_etcd(model: &Arc<Mutex<Model>>, user: usize, now: Instant) -> Self {
+        let members = model.lock().unwrap().members.len();
+        let store = Etcd::new(now, config(members, user as u64));
+        let agent = Agent::new(Box::new(store), Some("127.0.0.1".into()));
+        let mut world = Self::of(Config::default(), agent);
+        world.etcd = Some(Gateway::new(model, user));
+        world.now = now;
+        world.run();
+        world
+    }
+
     pub(crate) fn of(config: Config, agent: Agent) -> Self {
         let mut node = Node::new(config, Engine::new(1));
         node.set_agent(agent);
@@ -95,6 +113,7 @@ impl World {
             now: Instant::ZERO,
             peers: BTreeMap::new(),
             disk: Disk::default(),
+            etcd: None,
             logs: Vec::new(),
         }
     }
@@ -200,18 +219,34 @@ impl World {
 
     pub(crate) fn pass(&mut self, time: Duration) {
         let end = self.now + time;
-        while let Some(due) = self.node.poll_timeout().filter(|due| *due <= end) {
+        while let Some(due) = self.due().filter(|due| *due <= end) {
             self.now = self.now.max(due);
+            if let Some(etcd) = &self.etcd {
+                etcd.model.lock().unwrap().advance(self.now);
+            }
             self.input(Input::Timeout);
         }
         self.now = end;
+        self.run();
+    }
+
+    fn due(&self) -> Option<Instant> {
+        let etcd = self.etcd.as_ref().and_then(|etcd| etcd.model.lock().unwrap().due());
+        [self.node.poll_timeout(), etcd].into_iter().flatten().min()
     }
 
     pub(crate) fn run(&mut self) {
         let mut out = Vec::new();
+        if let Some(etcd) = &self.etcd {
+            etcd.model.lock().unwrap().advance(self.now);
+        }
         loop {
             out.clear();
             let Some(action) = self.node.poll(&mut out) else {
+                if let Some(told) = self.etcd.as_mut().and_then(Gateway::next) {
+                    self.node.handle(self.now, told.input());
+                    continue;
+                }
                 let Some(what) = self.node.poll_persist() else { return };
                 if self.disk.slow {
                     assert_eq!(self.disk.doing.replace(what), None, "one at a time");
@@ -221,6 +256,34 @@ impl World {
                 self.node.handle(self.now, Input::Persisted);
                 continue;
             };
+            if let (Some(etcd), Some(id)) = (&mut self.etcd, concerns(&action)) {
+                match &action {
+                    Action::Connect { to, .. } => {
+                        let input = if etcd.connect(id, to) {
+                            Input::Connected(id)
+                        } else {
+                            Input::ConnectFailed(id, "Connection refused")
+                        };
+                        self.node.handle(self.now, input);
+                        continue;
+                    }
+                    Action::Read(_) if etcd.has(id) => {
+                        etcd.grant(id);
+                        continue;
+                    }
+                    Action::Write { length, .. } if etcd.has(id) => {
+                        assert_eq!(*length, out.len());
+                        etcd.write(id, &out);
+                        self.node.handle(self.now, Input::Done(id));
+                        continue;
+                    }
+                    Action::Close { .. } if !self.peers.contains_key(&id) => {
+                        etcd.close(id);
+                        continue;
+                    }
+                    _ => {}
+                }
+            }
             match action {
                 Action::Read(id) => {
                     // A client of another kind has no peer here.
@@ -254,6 +317,17 @@ impl World {
                 other => panic!("{other:?}"),
             }
         }
+    }
+}
+
+/// The connection that an action is about.
+const fn concerns(action: &Action) -> Option<ConnId> {
+    match action {
+        Action::Read(id)
+        | Action::Write { conn: id, .. }
+        | Action::Connect { conn: id, .. }
+        | Action::Close { conn: id, .. } => Some(*id),
+        _ => None,
     }
 }
 

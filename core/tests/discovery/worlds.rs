@@ -2,6 +2,7 @@
 //! disk that is slow and a process that dies.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use libswarm::discovery::TTL;
@@ -9,6 +10,7 @@ use libswarm::node::Input;
 use libswarm::rpc::{ClientEvent, Codec, Method};
 use libswarm::{ConnId, Instant};
 
+use crate::etcd::Model;
 use crate::peer::{Disk, World, args, with};
 
 /// Worlds of each kind; `DISCOVERY_WORLDS` in the environment is another number.
@@ -35,10 +37,20 @@ struct Subscriber {
     slow: bool,
 }
 
+/// Where registrations are kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Store {
+    Memory,
+    Journal,
+    Etcd,
+}
+
 struct Play {
     world: World,
     random: fastrand::Rng,
-    durable: bool,
+    store: Store,
+    /// How many nodes there were.
+    nodes: usize,
     conns: Vec<ConnId>,
     subscribers: Vec<Subscriber>,
     /// Instances whose clients live and send heartbeats, and when the last one was answered.
@@ -48,16 +60,17 @@ struct Play {
 }
 
 impl Play {
-    fn new(seed: u64, durable: bool) -> Self {
-        let world = if durable {
-            World::on_disk(Disk::default(), Instant::ZERO)
-        } else {
-            World::in_memory()
+    fn new(seed: u64, store: Store) -> Self {
+        let world = match store {
+            Store::Memory => World::in_memory(),
+            Store::Journal => World::on_disk(Disk::default(), Instant::ZERO),
+            Store::Etcd => World::on_etcd(&Arc::new(Mutex::new(Model::new(1))), 0, Instant::ZERO),
         };
         Self {
             world,
             random: fastrand::Rng::with_seed(seed),
-            durable,
+            store,
+            nodes: 1,
             conns: Vec::new(),
             subscribers: Vec::new(),
             living: BTreeMap::new(),
@@ -97,12 +110,17 @@ impl Play {
         while self.world.disk.doing.is_some() {
             self.world.work_disk();
         }
+        let is_answer =
+            |event: &ClientEvent| matches!(event, ClientEvent::Answer(of, _) if *of == call);
+        for _ in 0..100 {
+            // An etcd that has just been started again is not known to be there at once.
+            if self.store == Store::Etcd && !self.world.peers[&id].events.iter().any(is_answer) {
+                self.world.pass(Duration::from_millis(20));
+            }
+        }
         self.read();
         let peer = self.world.peers.get_mut(&id).unwrap();
-        let at = peer
-            .events
-            .iter()
-            .position(|event| matches!(event, ClientEvent::Answer(of, _) if *of == call));
+        let at = peer.events.iter().position(is_answer);
         let Some(ClientEvent::Answer(_, result)) = at.map(|at| peer.events.remove(at)) else {
             panic!("{method:?} has no answer")
         };
@@ -192,7 +210,7 @@ impl Play {
                 self.world.resume(id);
             }
             75..80 => self.lose(),
-            80..83 => {
+            80..83 if self.store != Store::Etcd => {
                 // The process is stopped, and goes on much later; heartbeats have not been lost.
                 self.world.now = self.world.now + Duration::from_secs(self.random.u64(..300));
                 // Timers that are hardly late are as if nothing had been; then heartbeats have to be read first.
@@ -207,8 +225,10 @@ impl Play {
                 self.beat();
                 self.world.input(Input::Timeout);
             }
-            83..86 if self.durable => self.crash(),
-            86..89 => self.world.disk.slow = self.durable && self.random.bool(),
+            83..86 if self.store == Store::Journal => self.crash(),
+            83..86 if self.store == Store::Etcd => self.replace(),
+            86..89 if self.store == Store::Etcd => self.restart_etcd(),
+            86..89 => self.world.disk.slow = self.store == Store::Journal && self.random.bool(),
             _ => {
                 let time = Duration::from_millis(self.random.u64(..6_000));
                 self.world.pass(time);
@@ -281,11 +301,38 @@ impl Play {
         self.subscribers.clear();
     }
 
+    /// The process dies, and its clients go on at another one on the same etcd.
+    fn replace(&mut self) {
+        let etcd = self.world.etcd.as_ref().unwrap();
+        let model = Arc::clone(&etcd.model);
+        model.lock().unwrap().disconnect(self.nodes - 1);
+        self.world = World::on_etcd(&model, self.nodes, self.world.now);
+        self.nodes += 1;
+        self.conns.clear();
+        self.subscribers.clear();
+    }
+
+    fn restart_etcd(&mut self) {
+        let etcd = self.world.etcd.as_ref().unwrap();
+        let mut model = etcd.model.lock().unwrap();
+        if self.random.bool() {
+            model.restart();
+        } else {
+            model.put_by_others("/elsewhere", "x");
+            model.compact();
+        }
+        drop(model);
+        self.world.run();
+    }
+
     /// Everybody reads to the end: every view is the same, and has all who live.
     fn settle(&mut self) {
         self.world.disk.slow = false;
         while self.world.disk.doing.is_some() {
             self.world.work_disk();
+        }
+        if self.store == Store::Etcd {
+            self.world.pass(Duration::from_millis(200));
         }
         for id in self.conns.clone() {
             self.world.resume(id);
@@ -327,10 +374,10 @@ impl Play {
     }
 }
 
-fn play(durable: bool) {
+fn play(store: Store) {
     let worlds = std::env::var("DISCOVERY_WORLDS").ok().and_then(|it| it.parse().ok());
     for seed in 0..worlds.unwrap_or(WORLDS) {
-        let mut play = Play::new(seed, durable);
+        let mut play = Play::new(seed, store);
         let played = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             for _ in 0..STEPS {
                 play.step();
@@ -338,7 +385,7 @@ fn play(durable: bool) {
             play.settle();
         }));
         if let Err(panic) = played {
-            eprintln!("seed {seed}, durable: {durable}");
+            eprintln!("seed {seed}, store: {store:?}");
             std::panic::resume_unwind(panic);
         }
     }
@@ -346,10 +393,15 @@ fn play(durable: bool) {
 
 #[test]
 fn in_memory() {
-    play(false);
+    play(Store::Memory);
 }
 
 #[test]
 fn on_a_journal() {
-    play(true);
+    play(Store::Journal);
+}
+
+#[test]
+fn on_an_etcd() {
+    play(Store::Etcd);
 }

@@ -78,6 +78,7 @@ impl Options {
                 ca: one("tlscacert"),
                 cert: one("tlscert"),
                 key: one("tlskey"),
+                ..Tls::default()
             }),
             routes: matches.get_flag("routes"),
         }

@@ -22,6 +22,7 @@
 #![forbid(unsafe_code)]
 
 mod cli;
+pub mod client;
 mod clock;
 mod connect;
 mod daemon;

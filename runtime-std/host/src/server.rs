@@ -3,11 +3,12 @@
 use std::error::Error;
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 
 use libswarm::address::{Address, Remote, Tls};
 use libswarm::backend::{Registry, RegistryError};
 use libswarm::discovery::Agent;
-use libswarm::job::Engine;
+use libswarm::job::{Engine, Upstream};
 use libswarm::node::Config;
 
 use crate::clock::Clock;
@@ -153,19 +154,17 @@ impl ServerBuilder {
         for line in &self.backends {
             let (name, mut backend) = self.registry.make(line).map_err(BuildError::Backend)?;
             files::load(&mut *backend).map_err(BuildError::File)?;
-            for upstream in backend.upstreams() {
-                if let Remote::Tls { tls, .. } = &upstream.address {
-                    certificates.prepare(tls).map_err(BuildError::Tls)?;
-                }
-            }
+            prepare(&certificates, &backend.upstreams())?;
             engine.push(name, backend);
         }
         let mut listeners = Vec::new();
         let (agent, journal) = if self.discovery_addresses.is_empty() {
             (None, None)
         } else {
-            let opened = self.discovery.open(clock.now()).map_err(BuildError::Discovery)?;
-            (Some(opened.0), opened.1)
+            let opened =
+                self.discovery.open(clock.now(), random()?).map_err(BuildError::Discovery)?;
+            prepare(&certificates, &opened.upstreams)?;
+            (Some(opened.agent), opened.journal)
         };
         let mut setup = Setup {
             tls: certificates.frontend().cloned(),
@@ -191,8 +190,23 @@ impl ServerBuilder {
     }
 }
 
+/// Reads what connections to these need, so that what is wrong with it is known now.
+fn prepare(certificates: &Certificates, upstreams: &[Arc<Upstream>]) -> Result<(), BuildError> {
+    for upstream in upstreams {
+        if let Remote::Tls { tls, .. } = &upstream.address {
+            certificates.prepare(tls).map_err(BuildError::Tls)?;
+        }
+    }
+    Ok(())
+}
+
 fn random() -> Result<u64, BuildError> {
-    getrandom::u64().map_err(|error| BuildError::Random(error.into()))
+    random_seed().map_err(BuildError::Random)
+}
+
+/// Chance, from the operating system.
+pub(crate) fn random_seed() -> io::Result<u64> {
+    getrandom::u64().map_err(Into::into)
 }
 
 /// Why a [`Server`] could not be made.

@@ -47,7 +47,7 @@ impl Store for Memory {
 
     fn unregister(&mut self, _now: Instant, request: u64, service: &str, address: &str) {
         let index = self.registry.index();
-        let result = if self.registry.remove(service, address, index + 1) {
+        let result = if self.registry.remove(service, address, index + 1).is_some() {
             Ok(())
         } else {
             Err(StoreError::NotFound { index })

@@ -1,5 +1,7 @@
 //! What keeps registrations: the trait, the stores that come with it, and what every store has to pass.
 
+pub mod etcd;
+mod exchange;
 mod journal;
 mod memory;
 mod suite;
@@ -8,9 +10,11 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
+pub use etcd::Etcd;
+pub use exchange::{Exchange, Progress};
 pub use journal::{Journal, JournalError};
 pub use memory::Memory;
-pub use suite::suite;
+pub use suite::{suite, suite_late};
 
 use super::{Event, Registration, SubscriptionId};
 use crate::time::Instant;
@@ -69,6 +73,8 @@ pub enum StoreInput<'a> {
     Persisted,
     /// It could not be done, for this reason. How much of it was done is not known.
     PersistFailed(&'a str),
+    /// What has come of a [`StoreEvent::Exchange`] of that number.
+    Exchange(u64, Progress<'a>),
 }
 
 /// What a store tells.
@@ -83,6 +89,10 @@ pub enum StoreEvent {
     Ended(SubscriptionId, StoreError),
     /// For the log: something went wrong, or is right again.
     Warn(String),
+    /// Make this request of another server, and report with [`StoreInput::Exchange`] what comes of it. The store watches the time.
+    Exchange(Exchange),
+    /// Nobody wants to know any more what comes of the exchange of that number: close its connection.
+    Abandon(u64),
 }
 
 /// What is to be done with a store's file.

@@ -93,6 +93,11 @@ impl Serve {
         settings.store = matches.get_one("store").copied().unwrap_or_default();
         settings.data_dir = one("data-dir");
         settings.ttl = one("ttl");
+        settings.etcd = one("etcd");
+        settings.etcd_ca = one("etcd-ca");
+        settings.etcd_cert = one("etcd-cert");
+        settings.etcd_key = one("etcd-key");
+        settings.etcd_user = one("etcd-user");
         Self {
             bind: one("bind").unwrap_or_else(|| DEFAULT_BIND.to_owned()),
             settings,
@@ -162,6 +167,15 @@ fn command(runtime: &str) -> Command {
             value("ttl", "DURATION", "How long an instance stays after a heartbeat [default: 10s]".into())
                 .value_parser(|text: &str| duration::parse(text).map(|_| text.to_owned())),
         )
+        .arg(value(
+            "etcd",
+            "URL[,URL...]",
+            "Keep registrations in this etcd (v3) instead, and share them with others that do".into(),
+        ))
+        .arg(value("etcd-ca", "FILE", "The authorities of its certificate [default: the system's]".into()))
+        .arg(value("etcd-cert", "FILE", "A certificate to show to it".into()))
+        .arg(value("etcd-key", "FILE", "The key of that certificate".into()))
+        .arg(value("etcd-user", "NAME:PASSWORD", "As whom to use it".into()))
         .arg(
             value("log-level", "LEVEL", "Log on stderr: error, warn, info or debug [default: info]".into())
                 .hide_possible_values(true)
@@ -275,6 +289,7 @@ Environment:
 
 Examples:
   discoverd
+  discoverd -bind :1111 -etcd http://10.0.0.1:2379,http://10.0.0.2:2379,http://10.0.0.3:2379
   discoverd register web 10.0.0.1:8080 --attr zone=a -- ./my-server
   discoverd services web
   discoverd leader web --exec 'echo $DISCOVERD_LEADER leads'";
@@ -309,6 +324,12 @@ mod tests {
             assert_eq!(serve.settings.ttl.as_deref(), Some("20s"));
             assert_eq!(serve.settings.store, StoreKind::Memory);
         }
+        let etcd = serve(
+            "-etcd http://a:1,http://b:2 --etcd-ca ca -etcd-cert=c -etcd-key k -etcd-user u:p",
+        );
+        let StoreSettings { etcd, etcd_ca, etcd_cert, etcd_key, etcd_user, .. } = etcd.settings;
+        let all = [etcd, etcd_ca, etcd_cert, etcd_key, etcd_user].map(Option::unwrap_or_default);
+        assert_eq!(all, ["http://a:1,http://b:2", "ca", "c", "k", "u:p"]);
         let serve = serve("-D");
         assert_eq!((&*serve.bind, serve.log_level), (DEFAULT_BIND, LevelFilter::Debug));
         assert_eq!(serve.settings, StoreSettings::default());

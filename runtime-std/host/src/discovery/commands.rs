@@ -4,22 +4,19 @@ use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitCode, ExitStatus};
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::sync::mpsc::{Sender, channel};
+use std::thread;
 
-use libswarm::discovery::{Change, Member, ServiceSet};
-use libswarm::rpc::{Args, ClientEvent, Method};
+use libswarm::discovery::client::{Config, Error};
+use libswarm::discovery::{Change, Member};
 use rustix::process::{Pid, Signal, kill_process};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
 
 use super::cli::{Register, Task};
-use super::client::{Connection, server};
+use crate::client::blocking::{Client, Service};
+use crate::client::servers;
 use crate::logging;
-
-/// A lost server is looked for so often.
-const REDIAL: Duration = Duration::from_secs(1);
 
 /// Does what a command line other than the daemon's asks for.
 pub(super) fn run(task: Task) -> Result<ExitCode, String> {
@@ -27,24 +24,25 @@ pub(super) fn run(task: Task) -> Result<ExitCode, String> {
     match task {
         Task::Serve(_) => Ok(ExitCode::SUCCESS),
         Task::Services { name, json } => {
-            let set = current(&name)?;
-            for member in set.members() {
-                say(&if json { object(&name, member, true) } else { member.address.clone() })?;
+            for member in service(&name)?.instances() {
+                say(&if json { object(&name, &member, true) } else { member.address })?;
             }
             Ok(ExitCode::SUCCESS)
         }
-        Task::Leader { name, json, exec: None } => match current(&name)?.leader() {
+        Task::Leader { name, json, exec: None } => match service(&name)?.leader() {
             None => Ok(ExitCode::FAILURE),
             Some(leader) => {
-                say(&if json { object(&name, leader, true) } else { leader.address.clone() })?;
+                say(&if json { object(&name, &leader, true) } else { leader.address })?;
                 Ok(ExitCode::SUCCESS)
             }
         },
         Task::Leader { name, json, exec: Some(command) } => lead(&name, json, &command),
-        Task::Watch { name, json } => follow(&name, &mut |_, change| {
-            say(&if json { update(&name, change) } else { line(change) })?;
-            Ok(None)
-        }),
+        Task::Watch { name, json } => {
+            for change in service(&name)?.watch() {
+                say(&if json { update(&name, &change) } else { line(&change) })?;
+            }
+            Ok(ExitCode::FAILURE)
+        }
         Task::Register(register) => keep_registered(&register),
     }
 }
@@ -112,153 +110,45 @@ fn object(name: &str, member: &Member, online: bool) -> String {
     )
 }
 
-fn unreachable(server: &str, error: &io::Error) -> String {
-    format!(
-        "no discoverd at {server}: {error}; start one, or say where it is with DISCOVERD=HOST:PORT"
-    )
+fn connect(config: Config) -> Result<Client, Error> {
+    let mut config = config;
+    config.servers = servers();
+    Client::with(config)
 }
 
-/// A service as it is now.
-fn current(name: &str) -> Result<ServiceSet, String> {
-    let server = server();
-    let fail = |error| unreachable(&server, &error);
-    let mut connection = Connection::open(&server).map_err(fail)?;
-    let args = Args { name: name.to_owned(), ..Args::default() };
-    let stream = connection.call(Method::Subscribe, &args).map_err(fail)?;
-    let mut set = ServiceSet::new();
-    let mut marked = false;
-    while !marked {
-        match connection.event(None).map_err(fail)? {
-            Some(ClientEvent::Update(of, update)) if of == stream => {
-                set.apply(&update);
-                marked = set.is_current();
-            }
-            Some(ClientEvent::Ended(of, result)) if of == stream => return Err(ended(result)),
-            _ => {}
-        }
-    }
-    if set.leader().is_none() {
-        // A subscription that fails says so behind its marker.
-        let soon = std::time::Instant::now() + Duration::from_millis(50);
-        if let Ok(Some(ClientEvent::Ended(_, Err(error)))) = connection.event(Some(soon)) {
-            return Err(error);
-        }
-    }
-    Ok(set)
+/// A service, once all its instances are known.
+fn service(name: &str) -> Result<Service, String> {
+    connect(Config::default()).and_then(|client| client.service(name)).map_err(text)
 }
 
-fn ended(result: Result<(), String>) -> String {
-    result.err().unwrap_or_else(|| "the server has ended the subscription".to_owned())
-}
-
-/// Why a subscription is over.
-enum Over {
-    /// The server is gone, or wants it over.
-    Lost(String),
-    /// It makes no sense to try again.
-    Failed(String),
-}
-
-impl From<io::Error> for Over {
-    fn from(error: io::Error) -> Self {
-        Self::Lost(error.to_string())
-    }
-}
-
-/// What is done at each change: nothing more to do, or the end of the command.
-type Each<'a, T> = &'a mut dyn FnMut(&ServiceSet, &Change) -> Result<Option<T>, String>;
-
-/// Tells of a service's changes until `each` has had enough. A lost server is looked for until it is there again; whoever is
-/// not named by it any more is gone.
-fn follow<T>(name: &str, each: Each<'_, T>) -> Result<T, String> {
-    let server = server();
-    let args = Args { name: name.to_owned(), ..Args::default() };
-    let mut set = ServiceSet::new();
-    let mut connection = Connection::open(&server).map_err(|error| unreachable(&server, &error))?;
-    loop {
-        match listen(&mut connection, &args, &mut set, each) {
-            Ok(done) => return Ok(done),
-            Err(Over::Failed(error)) => return Err(error),
-            Err(Over::Lost(reason)) => log::warn!("lost discoverd at {server}: {reason}"),
-        }
-        // Before another one is looked for: the server may wait for the end of this one.
-        drop(connection);
-        connection = redial(&server);
-        log::info!("found discoverd at {server} again");
-    }
-}
-
-fn redial(server: &str) -> Connection {
-    loop {
-        thread::sleep(REDIAL);
-        if let Ok(connection) = Connection::open(server) {
-            return connection;
-        }
-    }
-}
-
-fn listen<T>(
-    connection: &mut Connection,
-    args: &Args,
-    set: &mut ServiceSet,
-    each: Each<'_, T>,
-) -> Result<T, Over> {
-    let stream = connection.call(Method::Subscribe, args)?;
-    set.restart();
-    loop {
-        match connection.event(None)? {
-            Some(ClientEvent::Update(of, update)) if of == stream => {
-                for change in set.apply(&update) {
-                    if let Some(done) = each(set, &change).map_err(Over::Failed)? {
-                        return Ok(done);
-                    }
-                }
-            }
-            Some(ClientEvent::Ended(of, Err(error))) if of == stream => {
-                return Err(Over::Failed(error));
-            }
-            Some(ClientEvent::Ended(of, Ok(()))) if of == stream => {
-                return Err(Over::Lost("it has ended the subscription".to_owned()));
-            }
-            _ => {}
-        }
-    }
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+fn text(error: Error) -> String {
+    error.to_string()
 }
 
 /// Runs `command` at each new leader.
 fn lead(name: &str, json: bool, command: &OsStr) -> Result<ExitCode, String> {
-    let mut leader: Option<(String, u64)> = None;
-    follow(name, &mut |set, _| {
-        if !set.is_current() {
-            return Ok(None);
+    for leader in service(name)?.leaders() {
+        if json {
+            say(&object(name, &leader, true))?;
         }
-        let now = set.leader().map(|member| (member.address.clone(), member.created));
-        if now == leader {
-            return Ok(None);
+        let status = Command::new("sh")
+            .arg("-c")
+            .arg(command)
+            .env("DISCOVERD_LEADER", &leader.address)
+            .status()
+            .map_err(|error| format!("sh cannot be run: {error}"))?;
+        if !status.success() {
+            log::warn!("the command for leader {} ended with {status}", shown(&leader.address));
         }
-        leader = now;
-        if let Some(member) = set.leader() {
-            if json {
-                say(&object(name, member, true))?;
-            }
-            let status = Command::new("sh")
-                .arg("-c")
-                .arg(command)
-                .env("DISCOVERD_LEADER", &member.address)
-                .status()
-                .map_err(|error| format!("sh cannot be run: {error}"))?;
-            if !status.success() {
-                log::warn!("the command for leader {} ended with {status}", shown(&member.address));
-            }
-        }
-        Ok(None)
-    })
+    }
+    Ok(ExitCode::FAILURE)
 }
 
 /// What a registration waits for.
 enum Awaited {
     /// It leads.
-    Leads(Result<(), String>),
+    Leads,
     /// The program has ended.
     Ended(io::Result<ExitStatus>),
     /// This process got a signal.
@@ -266,38 +156,25 @@ enum Awaited {
 }
 
 fn keep_registered(register: &Register) -> Result<ExitCode, String> {
-    let server = server();
-    let args = Args {
-        name: register.name.clone(),
-        address: register.address.clone(),
-        attributes: register.attributes.clone(),
-    };
-    let mut connection = Connection::open(&server).map_err(|error| unreachable(&server, &error))?;
-    let address = loop {
-        match connection.ask(Method::Register, &args) {
-            Ok(answer) => break answer?,
-            Err(error) => {
-                log::warn!("lost discoverd at {server}: {error}");
-                drop(connection);
-                connection = redial(&server);
-            }
-        }
-    };
-    let heartbeat = Heartbeat::start(connection, server, args, register.heartbeat)?;
+    let mut config = Config::default();
+    config.heartbeat = register.heartbeat;
+    let client = connect(config).map_err(text)?;
+    let attributes = register.attributes.iter().flatten().map(|(k, v)| (&**k, &**v));
+    let registration =
+        client.register(&register.name, &register.address, attributes).map_err(text)?;
     let (tell, awaited) = channel();
     pass_signals(&tell)?;
     let code = (|| {
         if register.standby {
-            let (tell, name) = (tell.clone(), register.name.clone());
+            let mut leaders = client.service(&register.name).map_err(text)?.leaders();
+            let (tell, address) = (tell.clone(), registration.address());
             spawn("standby", move || {
-                let leads = follow(&name, &mut |set, _| {
-                    let leads = set.leader().is_some_and(|leader| leader.address == address);
-                    Ok((set.is_current() && leads).then_some(()))
-                });
-                let _ = tell.send(Awaited::Leads(leads));
+                if leaders.any(|leader| leader.address == address) {
+                    let _ = tell.send(Awaited::Leads);
+                }
             })?;
             match awaited.recv() {
-                Ok(Awaited::Leads(result)) => result?,
+                Ok(Awaited::Leads) => {}
                 Ok(Awaited::Signal(signal)) => return Ok(killed(signal)),
                 _ => return Ok(ExitCode::FAILURE),
             }
@@ -326,12 +203,12 @@ fn keep_registered(register: &Register) -> Result<ExitCode, String> {
                 Ok(Awaited::Ended(Err(error))) => {
                     return Err(format!("the program cannot be waited for: {error}"));
                 }
-                Ok(Awaited::Leads(_)) => {}
+                Ok(Awaited::Leads) => {}
                 Err(_) => return Ok(ExitCode::FAILURE),
             }
         }
     })();
-    heartbeat.stop();
+    registration.close();
     code
 }
 
@@ -360,68 +237,11 @@ fn pass_signals(tell: &Sender<Awaited>) -> Result<(), String> {
             }
         }
     })
-    .map(drop)
 }
 
-fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, String> {
-    let thread = thread::Builder::new().name(name.to_owned());
-    thread.spawn(work).map_err(|error| format!("no thread to go on with: {error}"))
-}
-
-/// Registers again and again, on a thread; a lost server is looked for until it is there again.
-struct Heartbeat {
-    stop: Sender<()>,
-    thread: JoinHandle<()>,
-}
-
-impl Heartbeat {
-    fn start(
-        mut connection: Connection,
-        server: String,
-        args: Args,
-        every: Duration,
-    ) -> Result<Self, String> {
-        let (stop, stopped) = channel();
-        let thread = spawn("heartbeat", move || {
-            let mut wait = every;
-            let mut lost = false;
-            while stopped.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
-                if lost {
-                    match Connection::open(&server) {
-                        Ok(found) => connection = found,
-                        Err(_) => continue,
-                    }
-                }
-                match connection.ask(Method::Register, &args) {
-                    Ok(result) => {
-                        if let Err(error) = result {
-                            log::warn!("discoverd at {server} does not register this: {error}");
-                        } else if lost {
-                            log::info!("registered at {server} again");
-                        }
-                        (lost, wait) = (false, every);
-                    }
-                    Err(error) => {
-                        if !lost {
-                            log::warn!("lost discoverd at {server}: {error}");
-                        }
-                        connection.shut();
-                        (lost, wait) = (true, REDIAL.min(every));
-                    }
-                }
-            }
-            // Otherwise it ends by itself, a little later.
-            let _ = connection.ask(Method::Unregister, &args);
-        })?;
-        Ok(Self { stop, thread })
-    }
-
-    /// Ends the registration.
-    fn stop(self) {
-        drop(self.stop);
-        // One that has panicked has said so.
-        let _ = self.thread.join();
-    }
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), String> {
+    let thread = thread::Builder::new().name(name.to_owned()).spawn(work);
+    thread.map(drop).map_err(|error| format!("no thread to go on with: {error}"))
 }
 
 #[cfg(test)]

@@ -69,6 +69,9 @@ fn start(options: &Serve) -> Result<Server, String> {
         .build(stopped)
         .map_err(|error| error.to_string())?;
     say_where(&server);
+    if let Some(etcd) = &options.settings.etcd {
+        say(format_args!("registrations are kept in etcd at {etcd}"));
+    }
     if options.settings.store == StoreKind::Memory {
         say("nothing is kept on disk: registrations end with this process");
     }

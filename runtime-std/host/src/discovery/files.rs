@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process;
 
@@ -13,7 +14,11 @@ use rustix::fs::{FlockOperation, flock};
 pub struct JournalFiles {
     folder: PathBuf,
     journal: File,
-    next: Option<File>,
+    /// Bytes of the journal, and how far there is room that was written before.
+    length: u64,
+    room: u64,
+    /// The one that is to take its place, and its length.
+    next: Option<(File, u64)>,
     /// Held for its lock.
     _lock: File,
 }
@@ -21,6 +26,8 @@ pub struct JournalFiles {
 const JOURNAL: &str = "journal";
 const NEXT: &str = "journal.next";
 const LOCK: &str = "lock";
+/// So many bytes of zeros are written ahead.
+const AHEAD: usize = 256 * 1024;
 
 impl JournalFiles {
     /// Opens or makes the folder, and gives all that the journal holds.
@@ -49,13 +56,16 @@ impl JournalFiles {
         let path = folder.join(JOURNAL);
         let mut journal = OpenOptions::new()
             .read(true)
-            .append(true)
+            .write(true)
             .create(true)
+            .truncate(false)
             .open(&path)
             .map_err(|error| fail(JOURNAL, error))?;
         let mut content = Vec::new();
         journal.read_to_end(&mut content).map_err(|error| fail(JOURNAL, error))?;
-        let files = Self { folder: folder.to_owned(), journal, next: None, _lock: lock };
+        let length = content.len() as u64;
+        let folder = folder.to_owned();
+        let files = Self { folder, journal, length, room: length, next: None, _lock: lock };
         files.sync_folder().map_err(|error| fail("it cannot be made safe", error))?;
         Ok((files, content))
     }
@@ -68,6 +78,7 @@ impl JournalFiles {
 
     /// Cuts the journal to that length.
     pub(super) fn cut(&mut self, length: u64) -> Result<(), String> {
+        (self.length, self.room) = (length, length);
         let cut = || {
             if self.journal.metadata()?.len() == length {
                 return Ok(());
@@ -88,25 +99,44 @@ impl JournalFiles {
     pub fn persist(&mut self, what: &Persist) -> io::Result<()> {
         match what {
             Persist::Append(bytes) => {
-                self.journal.write_all(bytes)?;
-                self.journal.sync_data()
+                let end = self.length + bytes.len() as u64;
+                self.journal.write_all_at(bytes, self.length)?;
+                self.make_room(end);
+                self.journal.sync_data()?;
+                self.length = end;
+                Ok(())
             }
             Persist::AppendNext { bytes, first } => {
                 if *first || self.next.is_none() {
                     let path = self.folder.join(NEXT);
-                    self.next = Some(File::create(path)?);
+                    self.next = Some((File::create(path)?, 0));
                 }
-                let Some(next) = &mut self.next else { return Ok(()) };
+                let Some((next, length)) = &mut self.next else { return Ok(()) };
                 next.write_all(bytes)?;
+                *length += bytes.len() as u64;
                 next.sync_data()
             }
             Persist::Replace => {
-                let next = self.next.take().ok_or_else(|| io::Error::other("there is no other"))?;
+                let (next, length) =
+                    self.next.take().ok_or_else(|| io::Error::other("there is no other"))?;
                 fs::rename(self.folder.join(NEXT), self.path())?;
                 self.journal = next;
+                (self.length, self.room) = (length, length);
                 self.sync_folder()
             }
         }
+    }
+
+    /// Writes zeros ahead of what will come. To make a write safe that also makes the file longer takes a disk up to twice
+    /// as long, since the new length has to be safe, too.
+    fn make_room(&mut self, end: u64) {
+        if end <= self.room {
+            return;
+        }
+        let zeros = vec![0; AHEAD];
+        // A disk that has no room for it may still have room for what is to be kept.
+        let made = self.journal.write_all_at(&zeros, end).is_ok();
+        self.room = if made { end + AHEAD as u64 } else { end };
     }
 
     fn sync_folder(&self) -> io::Result<()> {
@@ -192,10 +222,16 @@ mod tests {
         files.persist(&next(b"x", true)).unwrap();
         drop(files);
         let (mut files, content) = JournalFiles::open(&folder.0.join("deep/er")).unwrap();
-        assert_eq!(content, b"new and behind");
+        let (whole, room) = content.split_at(b"new and behind".len());
+        assert_eq!(whole, b"new and behind");
+        assert!(room.len() == AHEAD && room.iter().all(|byte| *byte == 0));
         files.cut(3).unwrap();
-        files.persist(&Persist::Append(b"er".to_vec())).unwrap();
-        assert_eq!(fs::read(files.path()).unwrap(), b"newer");
+        for part in [&b"er"[..], b" and ", b"newest"] {
+            files.persist(&Persist::Append(part.to_vec())).unwrap();
+        }
+        let content = fs::read(files.path()).unwrap();
+        assert!(content.starts_with(b"newer and newest\0"));
+        assert_eq!(content.len(), b"newer".len() + AHEAD);
         assert!(!folder.0.join("deep/er").join(NEXT).exists());
     }
 

@@ -1,17 +1,19 @@
 //! Discovery's part that needs std: the journal's files, the daemon `discoverd` and its commands.
 
 mod cli;
-mod client;
 mod commands;
 mod daemon;
 mod files;
 mod writer;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use libswarm::address::{StoreKind, StoreSettings};
+use libswarm::discovery::store::etcd;
 use libswarm::discovery::{Agent, Memory, TTL};
+use libswarm::job::Upstream;
 use libswarm::{Instant, discovery};
 
 pub use daemon::discoverd;
@@ -30,12 +32,16 @@ pub struct Discovery {
     pub external_address: Option<String>,
 }
 
-/// An agent, and the files of its store if it has any.
-pub(crate) type Opened = (Agent, Option<JournalFiles>);
+/// An agent, and what its store has outside of this process.
+pub(crate) struct Opened {
+    pub(crate) agent: Agent,
+    pub(crate) journal: Option<JournalFiles>,
+    pub(crate) upstreams: Vec<Arc<Upstream>>,
+}
 
 impl Discovery {
-    /// Opens the store.
-    pub(crate) fn open(&self, now: Instant) -> Result<Opened, String> {
+    /// Opens the store. `seed` is a random number.
+    pub(crate) fn open(&self, now: Instant, seed: u64) -> Result<Opened, String> {
         let ttl = match &self.settings.ttl {
             None => TTL,
             Some(text) => {
@@ -45,8 +51,23 @@ impl Discovery {
             }
         };
         let external = self.external_address.clone();
+        if let Some(config) = etcd::Config::from_settings(&self.settings, ttl, seed)? {
+            if self.settings.store == StoreKind::Memory || self.settings.data_dir.is_some() {
+                return Err(
+                    "with --etcd registrations are kept there and nowhere else: leave --store and --data-dir out"
+                        .to_owned(),
+                );
+            }
+            let upstreams = config.endpoints.clone();
+            let store = discovery::Etcd::new(now, config);
+            let agent = Agent::new(Box::new(store), external);
+            return Ok(Opened { agent, journal: None, upstreams });
+        }
         match self.settings.store {
-            StoreKind::Memory => Ok((Agent::new(Box::new(Memory::new(ttl)), external), None)),
+            StoreKind::Memory => {
+                let agent = Agent::new(Box::new(Memory::new(ttl)), external);
+                Ok(Opened { agent, journal: None, upstreams: Vec::new() })
+            }
             StoreKind::Journal => {
                 let folder = match &self.settings.data_dir {
                     Some(folder) => PathBuf::from(folder),
@@ -59,7 +80,8 @@ impl Discovery {
                 let (journal, whole) = discovery::Journal::load(now, ttl, &content)
                     .map_err(|error| format!("{}: {error}", files.path().display()))?;
                 files.cut(whole)?;
-                Ok((Agent::new(Box::new(journal), external), Some(files)))
+                let agent = Agent::new(Box::new(journal), external);
+                Ok(Opened { agent, journal: Some(files), upstreams: Vec::new() })
             }
         }
     }
@@ -94,11 +116,21 @@ mod tests {
     }
 
     #[test]
+    fn registrations_are_kept_in_one_place() {
+        let mut discovery = Discovery::default();
+        discovery.settings.etcd = Some("http://a:1".into());
+        assert!(discovery.open(Instant::ZERO, 1).is_ok());
+        discovery.settings.store = StoreKind::Memory;
+        let error = discovery.open(Instant::ZERO, 1).err().unwrap();
+        assert!(error.contains("leave --store and --data-dir out"), "{error}");
+    }
+
+    #[test]
     fn a_ttl_is_a_duration() {
         for ttl in ["x", "500ms", "0"] {
             let mut discovery = Discovery::default();
             discovery.settings.ttl = Some(ttl.into());
-            let error = discovery.open(Instant::ZERO).err().unwrap();
+            let error = discovery.open(Instant::ZERO, 1).err().unwrap();
             assert!(
                 error.starts_with(&format!("ttl {ttl:?} is no duration of at least 1s")),
                 "{error}"

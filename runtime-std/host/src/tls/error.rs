@@ -27,9 +27,9 @@ pub(super) enum Problem {
     Unusable(&'static str, rustls::Error),
     NotAnAuthority(rustls::Error),
     OtherKey(PathBuf),
-    CertificateWithoutKey,
-    KeyWithoutCertificate,
-    NoAuthorities,
+    CertificateWithoutKey(&'static str),
+    KeyWithoutCertificate(&'static str),
+    NoAuthorities(&'static str),
     Verifier(VerifierBuilderError),
     Name(String),
 }
@@ -74,15 +74,16 @@ impl fmt::Display for TlsError {
                 "the private key does not belong to the certificate in {}",
                 certificate.display()
             ),
-            Problem::CertificateWithoutKey => {
-                f.write_str("the certificate lacks its key: name its file with --tlskey")
+            Problem::CertificateWithoutKey(option) => {
+                write!(f, "the certificate lacks its key: name its file with {option}")
             }
-            Problem::KeyWithoutCertificate => {
-                f.write_str("the key lacks its certificate: name its file with --tlscert")
+            Problem::KeyWithoutCertificate(option) => {
+                write!(f, "the key lacks its certificate: name its file with {option}")
             }
-            Problem::NoAuthorities => f.write_str(
+            Problem::NoAuthorities(option) => write!(
+                f,
                 "there is no authority that a server's certificate could be signed by: name a file \
-                 with --tlscacert",
+                 with {option}"
             ),
             Problem::Verifier(error) => write!(f, "cannot verify certificates: {error}"),
             Problem::Name(host) => write!(f, "no certificate can be for {host:?}"),

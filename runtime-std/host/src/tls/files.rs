@@ -17,6 +17,17 @@ use super::error::{Problem, TlsError};
 /// A certificate with those that sign it, and its key.
 pub(super) type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
+/// What names the files.
+#[derive(Clone, Copy)]
+struct Options {
+    ca: &'static str,
+    cert: &'static str,
+    key: &'static str,
+}
+
+const DOCKER: Options = Options { ca: "--tlscacert", cert: "--tlscert", key: "--tlskey" };
+const ETCD: Options = Options { ca: "--etcd-ca", cert: "--etcd-cert", key: "--etcd-key" };
+
 /// What is named, else what docker would take.
 pub(super) struct Files<'a> {
     named: &'a Tls,
@@ -41,6 +52,16 @@ impl<'a> Files<'a> {
         }
     }
 
+    /// Whether a file is named, or may be taken from where docker has it.
+    fn has(&self, named: Option<&String>, usual: &str) -> bool {
+        named.is_some() || (!self.named.named_only && self.path(named, usual).exists())
+    }
+
+    /// What options a file is named by.
+    const fn options(&self) -> Options {
+        if self.named.named_only { ETCD } else { DOCKER }
+    }
+
     fn ca(&self) -> PathBuf {
         self.path(self.named.ca.as_ref(), "ca.pem")
     }
@@ -49,7 +70,7 @@ impl<'a> Files<'a> {
     pub(super) fn authorities(&self) -> Result<RootCertStore, TlsError> {
         let file = self.ca();
         let mut roots = RootCertStore::empty();
-        for certificate in certificates(&file, "--tlscacert")? {
+        for certificate in certificates(&file, self.options().ca)? {
             roots
                 .add(certificate)
                 .map_err(|error| TlsError::of(&file, Problem::NotAnAuthority(error)))?;
@@ -59,21 +80,25 @@ impl<'a> Files<'a> {
 
     /// As [`authorities`](Self::authorities); where there are none of docker's, those that the system trusts.
     pub(super) fn authorities_or_system(&self) -> Result<RootCertStore, TlsError> {
-        if self.named.ca.is_some() || self.ca().exists() {
+        if self.has(self.named.ca.as_ref(), "ca.pem") {
             return self.authorities();
         }
         let mut roots = RootCertStore::empty();
         // Single ones that are no use are common in such collections.
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        if roots.is_empty() { Err(Problem::NoAuthorities.into()) } else { Ok(roots) }
+        if roots.is_empty() {
+            return Err(Problem::NoAuthorities(self.options().ca).into());
+        }
+        Ok(roots)
     }
 
     /// The certificate to show, which has to be there.
     pub(super) fn identity(&self, provider: &CryptoProvider) -> Result<Identity, TlsError> {
         let cert = self.path(self.named.cert.as_ref(), "cert.pem");
         let key = self.path(self.named.key.as_ref(), "key.pem");
-        let chain = certificates(&cert, "--tlscert")?;
-        let private = private_key(&key)?;
+        let options = self.options();
+        let chain = certificates(&cert, options.cert)?;
+        let private = private_key(&key, options.key)?;
         let unusable = |file: &Path, what, error| match error {
             rustls::Error::InconsistentKeys(_) => {
                 TlsError::of(&key, Problem::OtherKey(cert.clone()))
@@ -96,16 +121,15 @@ impl<'a> Files<'a> {
         &self,
         provider: &CryptoProvider,
     ) -> Result<Option<Identity>, TlsError> {
-        let has =
-            |named: Option<&String>, usual| named.is_some() || self.path(named, usual).exists();
-        match (has(self.named.cert.as_ref(), "cert.pem"), has(self.named.key.as_ref(), "key.pem")) {
+        let (cert, key) = (self.named.cert.as_ref(), self.named.key.as_ref());
+        match (self.has(cert, "cert.pem"), self.has(key, "key.pem")) {
             (true, true) => self.identity(provider).map(Some),
             (false, false) => Ok(None),
             // One that was not asked for does not have to be whole.
             (true, false) if self.named.cert.is_none() => Ok(None),
             (false, true) if self.named.key.is_none() => Ok(None),
-            (true, false) => Err(Problem::CertificateWithoutKey.into()),
-            (false, true) => Err(Problem::KeyWithoutCertificate.into()),
+            (true, false) => Err(Problem::CertificateWithoutKey(self.options().key).into()),
+            (false, true) => Err(Problem::KeyWithoutCertificate(self.options().cert).into()),
         }
     }
 }
@@ -133,8 +157,8 @@ fn certificates(
     if all.is_empty() { Err(TlsError::of(file, Problem::NoCertificate)) } else { Ok(all) }
 }
 
-fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
-    let text = read(file, "--tlskey")?;
+fn private_key(file: &Path, option: &'static str) -> Result<PrivateKeyDer<'static>, TlsError> {
+    let text = read(file, option)?;
     PrivateKeyDer::from_pem_slice(&text).map_err(|error| {
         let is_encrypted = || {
             let has = |word: &[u8]| text.windows(word.len()).any(|part| part == word);
@@ -143,7 +167,7 @@ fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
         let problem = match error {
             _ if is_encrypted() => Problem::Encrypted,
             pem::Error::NoItemsFound => Problem::NoKey,
-            pem::Error::Io(error) => Problem::Read("--tlskey", io::Error::other(error)),
+            pem::Error::Io(error) => Problem::Read(option, io::Error::other(error)),
             error => Problem::Pem(error),
         };
         TlsError::of(file, problem)

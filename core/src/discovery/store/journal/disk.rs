@@ -87,7 +87,7 @@ impl Journal {
                 self.busy = Some(Work::Append);
                 return Some(Persist::Append(bytes));
             }
-            if self.rewrite.is_none() && self.size > SMALL.max(self.base * 2) {
+            if self.rewrite.is_none() && self.size > SMALL.max(self.live * 2).max(self.patience) {
                 self.rewrite = Some(Rewrite::default());
             }
         }
@@ -140,7 +140,7 @@ impl Journal {
             Some(Work::Replace) => {
                 if let Some(rewrite) = self.rewrite.take() {
                     self.size = rewrite.size;
-                    self.base = rewrite.size;
+                    self.patience = 0;
                 }
                 if self.health != Health::Good {
                     self.health = Health::Good;
@@ -157,7 +157,7 @@ impl Journal {
             None => return,
             Some(Work::AppendNext) if self.health == Health::Good => {
                 // The file itself is as it was.
-                self.base = self.size;
+                self.patience = self.size * 2;
                 let warning = format!("the journal cannot be written anew: {reason}");
                 return self.warnings.push_back(warning);
             }

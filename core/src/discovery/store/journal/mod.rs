@@ -36,7 +36,7 @@ pub struct Journal {
     /// The index of the last change, whether written or not.
     index: u64,
     /// What becomes of instances that changes under way are about.
-    pending: BTreeMap<(String, String), Pending>,
+    pending: Unsaved,
     /// Changes that are to be written next.
     collected: Batch,
     /// Those that are being written.
@@ -45,9 +45,11 @@ pub struct Journal {
     safe: VecDeque<Step>,
     /// The file is being worked on.
     busy: Option<Work>,
-    /// Bytes of the file, and of what it had when it was last written anew.
+    /// Bytes of the file, and of those that what is true would take.
     size: u64,
-    base: u64,
+    live: u64,
+    /// Writing it anew has failed: it is not tried again before it has become this long.
+    patience: u64,
     rewrite: Option<Rewrite>,
     /// The last thing that was done was to append changes.
     appended: bool,
@@ -59,6 +61,39 @@ pub struct Journal {
 struct Pending {
     index: u64,
     state: Option<(u64, Option<Attributes>)>,
+}
+
+/// By service and address.
+#[derive(Default, Debug)]
+struct Unsaved(BTreeMap<String, BTreeMap<String, Pending>>);
+
+impl Unsaved {
+    fn get(&self, service: &str, address: &str) -> Option<&Pending> {
+        self.0.get(service)?.get(address)
+    }
+
+    fn insert(&mut self, service: &str, address: &str, pending: Pending) {
+        let all = match self.0.get_mut(service) {
+            Some(all) => all,
+            None => self.0.entry(service.to_string()).or_default(),
+        };
+        all.insert(address.to_string(), pending);
+    }
+
+    /// That change is safe; there may be later ones.
+    fn done(&mut self, service: &str, address: &str, index: u64) {
+        let Some(all) = self.0.get_mut(service) else { return };
+        if all.get(address).is_some_and(|pending| pending.index == index) {
+            all.remove(address);
+        }
+        if all.is_empty() {
+            self.0.remove(service);
+        }
+    }
+
+    fn clear(&mut self) {
+        self.0.clear();
+    }
 }
 
 #[derive(Default, Debug)]
@@ -90,7 +125,7 @@ impl core::error::Error for JournalError {}
 
 impl Journal {
     /// Reads a journal back; `file` is all that it holds, and may be empty. Returns the store and how many bytes of the file
-    /// are whole: cut it to that length before anything is appended. What is cut off had not been acknowledged.
+    /// are whole: what is appended goes there, and what is behind that now is to be gone before. It had not been acknowledged.
     ///
     /// # Errors
     ///
@@ -102,13 +137,14 @@ impl Journal {
             now,
             due: false,
             index: 0,
-            pending: BTreeMap::new(),
+            pending: Unsaved::default(),
             collected: Batch::default(),
             written: Batch::default(),
             safe: VecDeque::new(),
             busy: None,
             size: 0,
-            base: 0,
+            live: 0,
+            patience: 0,
             rewrite: None,
             appended: false,
             health: Health::Good,
@@ -125,7 +161,8 @@ impl Journal {
             rest = behind;
         }
         let whole = (file.len() - rest.len()) as u64;
-        if !rest.is_empty() {
+        // Zeros are room that was made ahead of what was to come.
+        if rest.iter().any(|byte| *byte != 0) {
             let cut = rest.len();
             journal.warnings.push_back(format!(
                 "the journal ends in {cut} bytes that were not written to the end; they are cut off"
@@ -133,7 +170,6 @@ impl Journal {
         }
         journal.index = journal.registry.index();
         journal.size = whole;
-        journal.base = journal.live();
         journal.registry.spare(now + ttl * 2);
         let mut last: Option<Arc<Instance>> = None;
         while let Some(instance) =
@@ -152,37 +188,39 @@ impl Journal {
         &self.registry
     }
 
-    /// Bytes that what is true would take.
-    fn live(&self) -> u64 {
-        let mut bytes = Vec::new();
-        let (mut total, mut last) = (MAGIC.len() as u64, None);
-        while let Some(instance) = self.registry.behind(last) {
-            put(instance, &mut bytes);
-            total += bytes.len() as u64;
-            bytes.clear();
-            last = Some((&*instance.service, &*instance.address));
-        }
-        total
-    }
-
     fn apply(&mut self, record: Record) {
         match record {
             Record::Put { index, created, service, address, attributes } => {
-                self.registry.put_created(&service, &address, attributes, created, index);
+                self.put((&service, &address), attributes, created, index);
             }
             Record::Remove { index, service, address } => {
-                self.registry.remove(&service, &address, index);
+                if let Some(gone) = self.registry.remove(&service, &address, index) {
+                    self.live -= size(&gone);
+                }
                 self.registry.advance(index);
             }
             Record::Index(index) => self.registry.advance(index),
         }
     }
 
+    fn put(
+        &mut self,
+        (service, address): (&str, &str),
+        attributes: Option<Attributes>,
+        created: u64,
+        index: u64,
+    ) {
+        self.live += Record::put_size((service, address), attributes.as_ref());
+        if let Some(before) =
+            self.registry.put_created(service, address, attributes, created, index)
+        {
+            self.live -= size(&before);
+        }
+    }
+
     /// What an instance will be once all that is under way is written.
     fn state(&self, service: &str, address: &str) -> Option<(u64, Option<&Attributes>)> {
-        if !self.pending.is_empty()
-            && let Some(pending) = self.pending.get(&(service.to_string(), address.to_string()))
-        {
+        if let Some(pending) = self.pending.get(service, address) {
             let state = pending.state.as_ref();
             return state.map(|(created, attributes)| (*created, attributes.as_ref()));
         }
@@ -193,33 +231,35 @@ impl Journal {
     /// Collects a change.
     fn change(&mut self, record: Record) {
         let out = &mut self.collected.bytes;
-        let (index, key, state) = match &record {
+        match &record {
             Record::Put { index, created, service, address, attributes } => {
                 Record::put((*index, *created), (service, address), attributes.as_ref(), out);
                 let state = Some((*created, attributes.clone()));
-                (*index, (service.clone(), address.clone()), state)
+                self.pending.insert(service, address, Pending { index: *index, state });
             }
             Record::Remove { index, service, address } => {
                 Record::remove(*index, service, address, out);
-                (*index, (service.clone(), address.clone()), None)
+                self.pending.insert(service, address, Pending { index: *index, state: None });
             }
             Record::Index(index) => return Record::index(*index, out),
-        };
-        self.pending.insert(key, Pending { index, state });
+        }
         self.collected.steps.push(Step::Change(record));
     }
 
     /// Answers a request that changes nothing: at once, unless it speaks of a change that is under way.
     fn answer(&mut self, key: (&str, &str), request: u64, result: Result<(), StoreError>) {
         let answer = Step::Answer(request, result);
-        if self.pending.is_empty()
-            || !self.pending.contains_key(&(key.0.to_string(), key.1.to_string()))
-        {
+        if self.pending.get(key.0, key.1).is_none() {
             self.safe.push_back(answer);
         } else {
             self.collected.steps.push(answer);
         }
     }
+}
+
+/// Bytes that it takes.
+fn size(instance: &Instance) -> u64 {
+    Record::put_size((&instance.service, &instance.address), instance.attributes.as_ref())
 }
 
 fn put(instance: &Instance, out: &mut Vec<u8>) {
@@ -282,6 +322,7 @@ impl Store for Journal {
             StoreInput::Timeout => self.due = true,
             StoreInput::Persisted => self.persisted(),
             StoreInput::PersistFailed(reason) => self.persist_failed(reason),
+            StoreInput::Exchange(..) => {}
         }
     }
 
@@ -344,20 +385,16 @@ impl Journal {
 
     /// A change is on the disk.
     fn commit(&mut self, record: Record) {
-        let (key, index) = match &record {
-            Record::Put { index, service, address, .. }
-            | Record::Remove { index, service, address } => {
-                ((service.clone(), address.clone()), *index)
-            }
-            Record::Index(_) => return,
-        };
-        let is_put = matches!(record, Record::Put { .. });
-        self.apply(record);
-        if is_put {
-            self.registry.keep(&key.0, &key.1, self.now + self.ttl);
+        if let Record::Put { index, service, address, .. }
+        | Record::Remove { index, service, address } = &record
+        {
+            self.pending.done(service, address, *index);
         }
-        if self.pending.get(&key).is_some_and(|pending| pending.index == index) {
-            self.pending.remove(&key);
+        if let Record::Put { index, created, service, address, attributes } = record {
+            self.put((&service, &address), attributes, created, index);
+            self.registry.keep(&service, &address, self.now + self.ttl);
+        } else {
+            self.apply(record);
         }
     }
 }

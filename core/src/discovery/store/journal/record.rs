@@ -63,6 +63,18 @@ impl Record {
         });
     }
 
+    /// How many bytes [`put`](Self::put) takes.
+    pub(super) fn put_size(
+        (service, address): (&str, &str),
+        attributes: Option<&Attributes>,
+    ) -> u64 {
+        let text = |text: &str| 2 + text.len() as u64;
+        let pairs = attributes.map_or(0, |all| {
+            2 + all.iter().map(|(key, value)| text(key) + text(value)).sum::<u64>()
+        });
+        8 + 1 + 8 + 8 + text(service) + text(address) + 1 + pairs
+    }
+
     pub(super) fn remove(index: u64, service: &str, address: &str, out: &mut Vec<u8>) {
         write(out, |out| {
             out.push(2);

@@ -74,7 +74,7 @@ impl Bench {
             match event {
                 StoreEvent::Done(request, result) => self.done.push((request, result)),
                 StoreEvent::Warn(line) => self.warnings.push(line),
-                StoreEvent::Ready(_) => {}
+                StoreEvent::Ready(_) | StoreEvent::Exchange(_) | StoreEvent::Abandon(_) => {}
                 StoreEvent::Ended(..) => panic!("{event:?}"),
             }
         }
@@ -242,6 +242,37 @@ fn a_torn_end_is_cut_off_and_written_over() {
 }
 
 #[test]
+fn room_that_was_made_ahead_is_the_end() {
+    let mut bench = Bench::open(Disk::default(), Instant::ZERO);
+    bench.register(1, "a", None);
+    bench.settle();
+    let whole = bench.disk.file.len();
+    bench.disk.file.resize(whole + 4096, 0);
+    let mut again = bench.restart(Instant::ZERO);
+    again.poll();
+    assert_eq!((again.all().len(), again.warnings.len(), again.disk.file.len()), (1, 0, whole));
+}
+
+#[test]
+fn a_file_in_which_all_is_true_is_not_written_anew() {
+    let mut bench = Bench::open(Disk::default(), Instant::ZERO);
+    let mut count = 0;
+    while bench.disk.file.len() < 3 * SMALL as usize {
+        bench.register(count, &count.to_string(), None);
+        bench.settle();
+        count += 1;
+    }
+    assert_eq!(bench.disk.replaced, 0);
+    assert_eq!(bench.journal.live, bench.disk.file.len() as u64 - MAGIC.len() as u64);
+    for gone in 0..count {
+        bench.journal.unregister(bench.now, gone, "web", &gone.to_string());
+        bench.settle();
+    }
+    assert_eq!(bench.journal.live, 0);
+    assert!(bench.disk.replaced > 0 && bench.disk.file.len() <= SMALL as usize + 64);
+}
+
+#[test]
 fn what_is_no_journal_is_left_alone() {
     for file in [&b"#!/bin/sh\n"[..], b"libswarm discovery journal 2\nabc", b"\0\0x"] {
         assert_eq!(Journal::load(Instant::ZERO, TTL, file).unwrap_err(), JournalError);
@@ -274,7 +305,8 @@ fn the_file_is_written_anew_while_changes_go_on() {
         longest = longest.max(bench.disk.file.len());
         if round % 1_000 == 0 {
             // A crash at this moment loses nothing that was answered.
-            let (all, pending) = (bench.all(), bench.journal.pending.len());
+            let pending: usize = bench.journal.pending.0.values().map(BTreeMap::len).sum();
+            let all = bench.all();
             let again = Bench::open(bench.disk.clone(), Instant::ZERO).all();
             let differ = all.iter().filter(|(key, state)| again.get(*key) != Some(state)).count();
             assert!(differ <= pending, "{round}: {differ}, {pending}");

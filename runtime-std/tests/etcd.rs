@@ -1,0 +1,3 @@
+//! `discoverd-std` on a real etcd.
+
+libswarm_conformance::etcd_tests!(env!("CARGO_BIN_EXE_discoverd-std"));
