@@ -5,7 +5,7 @@ use std::time::Duration;
 use libswarm::Instant;
 use libswarm::backend::simulator::files::{Mounts, Store, Tree, View};
 use libswarm::backend::simulator::process::{
-    Exit, Pid, Processes, Progress, Spec, StartError, Stream, System,
+    Exit, Names, Pid, Processes, Progress, Spec, StartError, Stream, System,
 };
 
 pub(crate) struct Container {
@@ -33,7 +33,13 @@ impl Container {
     fn with<R>(&mut self, work: impl FnOnce(&mut Processes, &mut System<'_>) -> R) -> R {
         let unix = Duration::from_secs(1_700_000_000) + self.now;
         let files = View::new(&mut self.store, &self.mounts, 0);
-        let mut system = System { files, hostname: "box", now: Instant::new(self.now), unix };
+        let mut system = System {
+            files,
+            hostname: "box",
+            now: Instant::new(self.now),
+            unix,
+            names: Names::default(),
+        };
         work(&mut self.processes, &mut system)
     }
 

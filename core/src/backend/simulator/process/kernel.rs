@@ -35,11 +35,14 @@ pub struct System<'a> {
 
 /// The network, for programs that ask it for a name: who has it, or the address itself if somebody has that.
 #[derive(Clone, Copy, Default)]
-pub struct Names<'a>(Option<&'a (dyn Fn(&str) -> Option<Ipv4Addr> + 'a)>);
+pub struct Names<'a>(Option<&'a LookUp<'a>>);
+
+/// Finds the address of a name.
+type LookUp<'a> = dyn Fn(&str) -> Option<Ipv4Addr> + 'a;
 
 impl<'a> Names<'a> {
     /// Those that this function finds. By [default](Names::default) there are none.
-    pub fn of(look_up: &'a (dyn Fn(&str) -> Option<Ipv4Addr> + 'a)) -> Self {
+    pub fn of(look_up: &'a LookUp<'a>) -> Self {
         Self(Some(look_up))
     }
 
