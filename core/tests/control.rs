@@ -260,7 +260,9 @@ fn a_disk_is_full_until_it_is_not() {
         let body = json!({"Cmd": ["sh", "-c", script], "AttachStdout": true, "AttachStderr": true, "Tty": true});
         let made = bench.ask("POST", "/containers/web/exec", &body.to_string()).text();
         let id = made.split("\"Id\":\"").nth(1).unwrap()[..64].to_owned();
-        bench.ask("POST", &format!("/exec/{id}/start"), r#"{"Tty":true}"#).text()
+        let (conn, mut got) = bench.begin("POST", &format!("/exec/{id}/start"), r#"{"Tty":true}"#);
+        bench.pass(100, conn, &mut got);
+        got.text()
     };
     assert!(!exec(&mut bench, "echo kept > /kept").contains("space"));
     bench.ask("POST", "/_simulator/faults", r#"{"full_disk": true}"#);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use libswarm::backend::simulator::files::Tree;
 use libswarm::backend::simulator::process::{
     Behaviour, Progress, Signal, Spec, StartError, Stream,
 };
@@ -240,6 +241,8 @@ fn an_init_leaves_the_terminal_to_the_program() {
 #[test]
 fn file_systems_are_shown_one_by_one() {
     let mut container = Container::new();
+    let shm = container.store.insert(Tree::new());
+    container.mounts.add(&mut container.store, "/dev/shm", "shm", shm, false).unwrap();
     let mut place = |script: &str| container.script(script, &[]).stdout;
     let last = "| tail -n +2 | tr -s ' ' | cut -d ' ' -f 1,6";
     assert_eq!(place(&format!("df /dev/shm {last}")), "shm /dev/shm\n");
