@@ -108,8 +108,9 @@ fn the_recording_is_what_busybox_says() {
     for (index, row) in rows().iter().enumerate() {
         let folder = folder.join(index.to_string());
         std::fs::create_dir_all(&folder).unwrap();
-        let mut child = Command::new("busybox")
-            .args(["sh", "-c", &row.script])
+        // A job in the background is born deaf to an interrupt, which no trap changes.
+        let mut child = Command::new("env")
+            .args(["--default-signal=INT,QUIT", "busybox", "sh", "-c", &row.script])
             .env_clear()
             .env("PATH", "/bin:/usr/bin")
             .env("HOME", "/root")
