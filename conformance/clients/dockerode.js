@@ -67,6 +67,8 @@ async function main() {
   const out = new PassThrough();
   const seen = collect(out);
   const [status, ran] = await docker.run('busybox', ['sh', '-c', 'echo ran; exit 2'], out, { name: 'ode3', Tty: true });
+  // `run` waits for the container, not for its output, which comes on a connection of its own.
+  await Promise.race([seen, new Promise((resolve) => setTimeout(resolve, 2000))]);
   out.end();
   say('run', status, (await seen).toString());
   await ran.remove();

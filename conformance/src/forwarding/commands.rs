@@ -137,7 +137,8 @@ fn compare(binary: &Path, docker: &Path, simulator: Option<&str>) -> Vec<String>
             }
         }
     }
-    println!("{}: {} commands, each directly and twice through", docker.display(), steps.len());
+    let (docker, count, ways) = (docker.display(), steps.len(), hosts.len());
+    println!("{docker}: {count} commands, each directly and {ways} times through");
     daemon.stop();
     differences
 }
