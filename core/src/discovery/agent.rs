@@ -7,7 +7,9 @@ use alloc::string::{String, ToString};
 
 use super::instance::{InvalidError, check, check_attributes};
 use super::store::{Exchange, Persist};
-use super::{Event, Registration, Store, StoreError, StoreEvent, StoreInput, SubscriptionId};
+use super::{
+    Event, Registration, Registry, Store, StoreError, StoreEvent, StoreInput, SubscriptionId,
+};
 use crate::id::{CallId, Key, Slab};
 use crate::rpc::{Args, Method};
 use crate::time::Instant;
@@ -143,6 +145,15 @@ impl Agent {
         }
         check("Addr", &address).map_err(text)?;
         Ok(address)
+    }
+
+    /// As [`Store::registry`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::registry`].
+    pub fn registry(&self) -> Result<&Registry, StoreError> {
+        self.store.registry()
     }
 
     /// Ends a subscription.

@@ -21,8 +21,10 @@
 
 mod agent;
 pub mod client;
+pub mod dns;
 mod feed;
 mod instance;
+mod names;
 mod registry;
 mod set;
 pub mod store;

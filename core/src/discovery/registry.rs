@@ -6,6 +6,7 @@ use core::ops::Bound;
 use core::time::Duration;
 
 use super::feed::{Change, Subscription};
+use super::names::Names;
 use super::{Event, Instance, SubscriptionId};
 use crate::id::Slab;
 use crate::rpc::Attributes;
@@ -39,6 +40,10 @@ pub struct Registry {
     spared: Instant,
     instances: usize,
     index: u64,
+    /// Of services that have members.
+    names: Names,
+    /// How many changes there were.
+    changes: u64,
 }
 
 /// What part of a lease a timer is late that was not just kept waiting.
@@ -51,6 +56,8 @@ struct Service {
     subscriptions: BTreeSet<SubscriptionId>,
     /// All members, the newest first, as long as nothing changes: those who come in a crowd share it.
     snapshot: Option<Arc<[Arc<Instance>]>>,
+    /// The number of its last change.
+    changed: u64,
 }
 
 #[derive(Debug)]
@@ -131,6 +138,26 @@ impl Registry {
             .map(|(_, member)| &member.instance)
     }
 
+    /// The services with instances whose names differ from `folded`, which is in lower case, in nothing but the case of ASCII
+    /// letters; and for each a number that grows when it changes.
+    pub(super) fn alike<'a>(&'a self, folded: &'a str) -> impl Iterator<Item = (&'a str, u64)> {
+        let all = core::iter::once(folded).chain(self.names.capitals(folded).map(|name| &**name));
+        all.filter_map(|name| {
+            let service = self.services.get(name).filter(|it| !it.members.is_empty())?;
+            Some((name, service.changed))
+        })
+    }
+
+    /// Whether there is a service whose name has further labels in front of `folded`, which is in lower case.
+    pub(super) fn has_below(&self, folded: &str) -> bool {
+        self.names.has_below(folded)
+    }
+
+    /// No fewer than the services with instances.
+    pub(super) fn services_at_most(&self) -> usize {
+        self.services.len()
+    }
+
     /// Takes note of an index that a store has used, so that the next one is larger.
     pub fn advance(&mut self, index: u64) {
         self.index = self.index.max(index);
@@ -173,6 +200,9 @@ impl Registry {
                 let instance = Arc::new(Instance { service: name, address, attributes, created });
                 let member =
                     Member { instance: Arc::clone(&instance), until: Instant::MAX, timer: None };
+                if service.members.is_empty() {
+                    self.names.add(&instance.service);
+                }
                 service.members.insert(Arc::clone(&instance.address), member);
                 self.instances += 1;
                 (instance, None)
@@ -188,6 +218,9 @@ impl Registry {
         let found = self.services.get_mut(service)?;
         let member = found.members.remove(address)?;
         found.by_age.remove(&member.instance.created);
+        if found.members.is_empty() {
+            self.names.remove(service);
+        }
         if let Some(timer) = member.timer {
             self.leases.cancel(timer);
         }
@@ -210,6 +243,8 @@ impl Registry {
     fn tell(&mut self, change: &Change, index: u64) {
         let Some(service) = self.services.get_mut(&change.instance.service) else { return };
         service.snapshot = None;
+        self.changes += 1;
+        service.changed = self.changes;
         for id in &service.subscriptions {
             if let Some(subscription) = self.subscriptions.get_mut(id.0)
                 && subscription.add(change, index)

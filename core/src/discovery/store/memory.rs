@@ -63,6 +63,10 @@ impl Store for Memory {
         self.registry.unsubscribe(subscription);
     }
 
+    fn registry(&self) -> Result<&Registry, StoreError> {
+        Ok(&self.registry)
+    }
+
     fn next(&mut self, subscription: SubscriptionId) -> Option<Event> {
         self.registry.next(subscription)
     }

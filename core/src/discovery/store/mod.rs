@@ -16,7 +16,7 @@ pub use journal::{Journal, JournalError};
 pub use memory::Memory;
 pub use suite::{suite, suite_late};
 
-use super::{Event, Registration, SubscriptionId};
+use super::{Event, Registration, Registry, SubscriptionId};
 use crate::time::Instant;
 
 /// Keeps who is there, until when, and tells of changes: the Rust form of the original's `DiscoveryBackend`.
@@ -42,6 +42,13 @@ pub trait Store: Send {
 
     /// Ends that.
     fn unsubscribe(&mut self, subscription: SubscriptionId);
+
+    /// What is known, to look at; an error while that is not known.
+    ///
+    /// # Errors
+    ///
+    /// It is not known yet, or not any more: another server has to say it, and does not.
+    fn registry(&self) -> Result<&Registry, StoreError>;
 
     /// What a subscription is told next.
     fn next(&mut self, subscription: SubscriptionId) -> Option<Event>;

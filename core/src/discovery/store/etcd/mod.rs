@@ -239,6 +239,14 @@ impl Store for Etcd {
         self.registry.unsubscribe(subscription);
     }
 
+    fn registry(&self) -> Result<&Registry, StoreError> {
+        if self.view.is_live() {
+            Ok(&self.registry)
+        } else {
+            Err(unavailable("etcd is not watched"))
+        }
+    }
+
     fn next(&mut self, subscription: SubscriptionId) -> Option<Event> {
         self.registry.next(subscription)
     }
