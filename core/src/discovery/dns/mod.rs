@@ -3,15 +3,15 @@
 //! ```text
 //! NAME.discoverd               A AAAA SRV TXT   the instances of a service
 //! _NAME._PROTO.discoverd       SRV              those of them whose protocol that is (RFC 2782)
-//! leader.NAME.discoverd        A AAAA SRV TXT   the oldest of them
+//! leader.NAME.discoverd        A AAAA SRV TXT   the one that leads
 //! ID.NAME._i.discoverd         A AAAA SRV TXT   one of them, as SRV records name it
 //! discoverd                    SOA NS           the zone
 //! ```
 //!
 //! - The case of ASCII letters makes no difference: services whose names differ in nothing else answer together. The question's
 //!   spelling is kept in the answer. A service `web.example` is `web.example.discoverd`.
-//! - `PROTO` is the attribute `proto` of an instance, without one `tcp`. `ID` is the MD5 sum of that, a hyphen and the address, in
-//!   hexadecimal digits.
+//! - `PROTO` is the [protocol](super::Instance::protocol) of an instance, which is its attribute `proto` or else `tcp`; `ID` is its
+//!   [id](super::Instance::id).
 //! - An instance at `IP:PORT` has an A or AAAA record, and an SRV record whose target is its `ID.NAME._i.discoverd`, with the
 //!   address beside it. One at `HOST:PORT` has an SRV record with that host as its target, and no address: whoever looks for it
 //!   knows better from where. One without a port has no SRV record, and an address with a zone (`fe80::1%2`) none at all. A name

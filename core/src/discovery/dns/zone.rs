@@ -11,6 +11,7 @@ use core::str;
 use super::message::{HEADER, Owner, Query, Rcode, Reply, Section, kind};
 use super::name::Name;
 use super::{DATAGRAM_RECORDS, Transport, ZONE};
+use crate::discovery::instance::digest;
 use crate::discovery::{Instance, Registry};
 
 /// The zone, and what of it was asked for.
@@ -81,20 +82,8 @@ enum Host {
     Name(Box<Name>),
 }
 
-/// The protocol of an instance, as its attribute says it.
-fn protocol(instance: &Instance) -> &str {
-    let named = instance.attributes.as_ref().and_then(|all| all.get("proto"));
-    named.map_or("tcp", String::as_str)
-}
-
-/// By which an instance is known: the MD5 sum of its protocol, a hyphen and its address, as the original's successor has it.
 fn id(instance: &Instance) -> [u8; 16] {
-    use md5::Digest;
-    let mut sum = md5::Md5::new();
-    sum.update(protocol(instance));
-    sum.update("-");
-    sum.update(&*instance.address);
-    sum.finalize().into()
+    digest(instance.protocol(), &instance.address)
 }
 
 fn hex(id: [u8; 16]) -> [u8; 32] {
@@ -142,7 +131,7 @@ impl Service {
         let (mut ips, mut texts, mut known) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         for instance in instances {
             // The same one of two services that are alike.
-            if !known.insert((&*instance.address, protocol(instance))) {
+            if !known.insert((&*instance.address, instance.protocol())) {
                 continue;
             }
             if let Some(attributes) = instance.attributes.as_ref().filter(|it| !it.is_empty())
@@ -161,7 +150,7 @@ impl Service {
             }
             if let Some(port) = port {
                 let at = service.targets.len();
-                let protocol = protocol(instance).to_ascii_lowercase();
+                let protocol = instance.protocol().into();
                 service.protocols.entry(protocol).or_default().push(at);
                 service.targets.push(Target { instance: Arc::clone(instance), host, port });
             }
