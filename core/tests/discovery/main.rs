@@ -2,6 +2,7 @@
 
 mod clients;
 mod connections;
+mod dns;
 mod etcd;
 mod etcd_store;
 mod etcd_worlds;

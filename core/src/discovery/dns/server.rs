@@ -113,6 +113,12 @@ impl Server {
         Self { zone: Zone::new(random), recursors, config }
     }
 
+    /// How many services' records are at hand.
+    #[cfg(test)]
+    pub(super) fn services(&self) -> usize {
+        self.zone.services()
+    }
+
     /// How it behaves.
     #[must_use]
     pub const fn config(&self) -> &Config {

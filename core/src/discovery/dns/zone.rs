@@ -206,6 +206,11 @@ impl Zone {
         Self { random, services: BTreeMap::new() }
     }
 
+    #[cfg(test)]
+    pub(super) fn services(&self) -> usize {
+        self.services.len()
+    }
+
     /// Writes the records that a name of this zone's has.
     pub(super) fn answer(
         &mut self,
