@@ -130,6 +130,8 @@ pub enum QueryError {
     Answered(u16, u16, Rcode),
 }
 
+/// What makes a place in a message a pointer to it.
+pub(super) const POINTER: u16 = 0xc000;
 /// The length of a message's header.
 pub(super) const HEADER: usize = 12;
 /// The length of an OPT record without options.
@@ -300,20 +302,42 @@ impl<'a> Reply<'a> {
         self.out.len() - self.start
     }
 
-    /// Adds a record of that owner, a name or a pointer to one, if it fits in; with a TTL of 0, since everything may change at
+    /// Adds a record of the name at that place of the message, if it fits in; with a TTL of 0, since everything may change at
     /// any time. Returns where its data begins, from the message's beginning.
     pub(super) fn record(
         &mut self,
         section: Section,
-        owner: Owner<'_>,
+        owner: u16,
         kind: u16,
         data: impl FnOnce(&mut Vec<u8>),
     ) -> Option<usize> {
         let before = self.out.len();
-        match owner {
-            Owner::At(place) => self.out.extend_from_slice(&(0xc000 | place).to_be_bytes()),
-            Owner::Name(name) => self.out.extend_from_slice(name.wire()),
+        self.out.extend_from_slice(&(POINTER | owner).to_be_bytes());
+        self.complete(before, section, kind, data)
+    }
+
+    /// Adds what belongs to a name that stands in a record's data, anywhere in the message.
+    pub(super) fn beside(&mut self, owner: usize, kind: u16, data: &[u8]) -> Option<usize> {
+        let write = |out: &mut Vec<u8>| out.extend_from_slice(data);
+        match u16::try_from(owner) {
+            Ok(owner) if owner < 0x4000 => self.record(Section::Additional, owner, kind, write),
+            // Only the first 16 KiB can be pointed to.
+            _ => {
+                let before = self.out.len();
+                let (name, _) = Name::read(&self.out[self.start..], owner)?;
+                self.out.extend_from_slice(name.wire());
+                self.complete(before, Section::Additional, kind, write)
+            }
         }
+    }
+
+    fn complete(
+        &mut self,
+        before: usize,
+        section: Section,
+        kind: u16,
+        data: impl FnOnce(&mut Vec<u8>),
+    ) -> Option<usize> {
         self.out.extend_from_slice(&kind.to_be_bytes());
         self.out.extend_from_slice(&[0, IN as u8, 0, 0, 0, 0, 0, 0]);
         let begin = self.out.len();
@@ -351,12 +375,4 @@ impl<'a> Reply<'a> {
             out[start + 2 * nth..start + 2 * nth + 2].copy_from_slice(&word.to_be_bytes());
         }
     }
-}
-
-/// Whose a record is.
-#[derive(Clone, Copy)]
-pub(super) enum Owner<'a> {
-    /// The name at that place of the message, which is below 16 KiB.
-    At(u16),
-    Name(&'a Name),
 }

@@ -3,9 +3,9 @@
 use core::fmt::{self, Write as _};
 
 /// The longest name, with the length of each label and the empty one at its end.
-const LONGEST: usize = 255;
+pub(super) const LONGEST: usize = 255;
 /// The longest label.
-pub(super) const LABEL: usize = 63;
+const LABEL: usize = 63;
 /// A name has no more labels than this, so no need of more pointers either.
 const POINTERS: usize = 127;
 /// No name stands within a message's header, so no pointer leads there.

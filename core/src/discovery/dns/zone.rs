@@ -5,11 +5,12 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::cell::OnceCell;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::str;
 
-use super::message::{HEADER, Owner, Query, Rcode, Reply, Section, kind};
-use super::name::Name;
+use super::message::{HEADER, POINTER, Query, Rcode, Reply, Section, kind};
+use super::name::{LONGEST, Name};
 use super::{DATAGRAM_RECORDS, Transport, ZONE};
 use crate::discovery::instance::digest;
 use crate::discovery::{Instance, Registry};
@@ -72,6 +73,8 @@ struct Service {
 #[derive(Clone, Debug)]
 struct Target {
     instance: Arc<Instance>,
+    /// Its id in hexadecimal digits, once it was told.
+    id: OnceCell<[u8; 32]>,
     host: Host,
     port: u16,
 }
@@ -152,7 +155,12 @@ impl Service {
                 let at = service.targets.len();
                 let protocol = instance.protocol().into();
                 service.protocols.entry(protocol).or_default().push(at);
-                service.targets.push(Target { instance: Arc::clone(instance), host, port });
+                service.targets.push(Target {
+                    instance: Arc::clone(instance),
+                    id: OnceCell::new(),
+                    host,
+                    port,
+                });
             }
         }
         service
@@ -188,11 +196,20 @@ impl Asked<'_> {
         String::from_utf8(folded).ok()
     }
 
-    /// The name of an instance.
-    fn target(&self, span: Span, instance: &Instance) -> Option<Name> {
-        let id = hex(id(instance));
-        let behind = [&b"_i"[..], ZONE.as_bytes()];
-        Name::from_labels([&id[..]].into_iter().chain(self.spelled(span)).chain(behind))
+    /// Whether an instance's name, which is longer than its service's, can be one at all.
+    fn has_targets(&self, span: Span) -> bool {
+        let service: usize = self.spelled(span).map(|label| 1 + label.len()).sum();
+        1 + 32 + service + "._i.".len() + ZONE.len() + 1 <= LONGEST
+    }
+
+    /// Writes the name of an instance.
+    fn write_target(&self, span: Span, id: &[u8; 32], out: &mut Vec<u8>) {
+        let labels = [&id[..]].into_iter().chain(self.spelled(span));
+        for label in labels.chain([&b"_i"[..], ZONE.as_bytes()]) {
+            out.push(label.len() as u8);
+            out.extend_from_slice(label);
+        }
+        out.push(0);
     }
 }
 
@@ -235,7 +252,7 @@ impl Zone {
             _ if kind == kind::ANY => {
                 // One record in place of all of them (RFC 8482 section 4.2).
                 let data = |out: &mut Vec<u8>| out.extend_from_slice(b"\x07RFC8482\0");
-                reply.record(Section::Answer, Owner::At(HEADER as u16), kind::HINFO, data);
+                reply.record(Section::Answer, HEADER as u16, kind::HINFO, data);
                 true
             }
             Place::Service(span, folded) => {
@@ -376,8 +393,8 @@ fn answer_apex(asked: &Asked<'_>, registry: &Registry, reply: &mut Reply<'_>) ->
         }
         kind::NS => {
             let zone = asked.zone;
-            let data = |out: &mut Vec<u8>| out.extend_from_slice(&(0xc000 | zone).to_be_bytes());
-            reply.record(Section::Answer, Owner::At(zone), kind::NS, data);
+            let data = |out: &mut Vec<u8>| out.extend_from_slice(&(POINTER | zone).to_be_bytes());
+            reply.record(Section::Answer, zone, kind::NS, data);
             true
         }
         _ => false,
@@ -387,9 +404,9 @@ fn answer_apex(asked: &Asked<'_>, registry: &Registry, reply: &mut Reply<'_>) ->
 /// The beginning of the zone, which also says how long it is true that there is nothing: not at all. Its serial number is the
 /// store's index.
 fn write_soa(asked: &Asked<'_>, section: Section, registry: &Registry, reply: &mut Reply<'_>) {
-    let zone = 0xc000 | asked.zone;
+    let zone = POINTER | asked.zone;
     let serial = registry.index() as u32;
-    reply.record(section, Owner::At(asked.zone), kind::SOA, |out| {
+    reply.record(section, asked.zone, kind::SOA, |out| {
         out.extend_from_slice(&zone.to_be_bytes());
         out.extend_from_slice(b"\x0ahostmaster");
         out.extend_from_slice(&zone.to_be_bytes());
@@ -436,13 +453,13 @@ fn write(
     reply: &mut Reply<'_>,
 ) -> bool {
     let kind = asked.query.question.kind;
-    let own = Owner::At(HEADER as u16);
+    let own = HEADER as u16;
     let transport = asked.transport;
-    let is_named = asked.labels.first().is_some_and(|_| span.underscored);
+    let has_targets = asked.has_targets(span);
     let count = match kind {
         kind::SRV => places.map_or(service.targets.len(), Vec::len),
         // A protocol has nothing but these.
-        _ if is_named => 0,
+        _ if span.underscored => 0,
         kind::A => service.v4.len(),
         kind::AAAA => service.v6.len(),
         kind::TXT => service.texts.len(),
@@ -466,20 +483,23 @@ fn write(
             }
             _ => {
                 let target = &service.targets[places.map_or(at, |places| places[at])];
-                let (name, ip) = match &target.host {
-                    Host::Ip(ip) => (asked.target(span, &target.instance), Some(*ip)),
-                    Host::Name(name) => (Some((**name).clone()), None),
-                };
-                // One whose name would be too long for DNS cannot be told of.
-                let Some(name) = name else { continue };
+                if !has_targets && matches!(target.host, Host::Ip(_)) {
+                    continue;
+                }
                 let written = reply.record(Section::Answer, own, kind, |out| {
                     // Of equal priority and weight. RFC 2782 has the target without compression.
                     out.extend_from_slice(&[0, 1, 0, 1]);
                     out.extend_from_slice(&target.port.to_be_bytes());
-                    out.extend_from_slice(name.wire());
+                    match &target.host {
+                        Host::Ip(_) => {
+                            let id = target.id.get_or_init(|| hex(id(&target.instance)));
+                            asked.write_target(span, id, out);
+                        }
+                        Host::Name(name) => out.extend_from_slice(name.wire()),
+                    }
                 });
-                if let (Some(data), Some(ip)) = (written, ip) {
-                    beside.push((data + 6, name, ip));
+                if let (Some(data), Host::Ip(ip)) = (written, &target.host) {
+                    beside.push((data + 6, *ip));
                 }
                 written
             }
@@ -490,19 +510,10 @@ fn write(
             return true;
         }
     }
-    for (at, name, ip) in beside {
-        // Only the first 16 KiB of a message can be pointed to.
-        let owner = match u16::try_from(at) {
-            Ok(at) if at < 0x4000 => Owner::At(at),
-            _ => Owner::Name(&name),
-        };
+    for (at, ip) in beside {
         let written = match ip {
-            IpAddr::V4(ip) => reply.record(Section::Additional, owner, kind::A, |out| {
-                out.extend_from_slice(&ip.octets())
-            }),
-            IpAddr::V6(ip) => reply.record(Section::Additional, owner, kind::AAAA, |out| {
-                out.extend_from_slice(&ip.octets());
-            }),
+            IpAddr::V4(ip) => reply.beside(at, kind::A, &ip.octets()),
+            IpAddr::V6(ip) => reply.beside(at, kind::AAAA, &ip.octets()),
         };
         // What does not fit in can be asked for (RFC 2181 section 9).
         if written.is_none() {
