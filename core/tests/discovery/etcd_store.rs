@@ -37,7 +37,7 @@ pub(crate) struct OnModel {
     model: Shared,
     user: usize,
     now: Instant,
-    warnings: Vec<String>,
+    pub(crate) warnings: Vec<String>,
 }
 
 impl OnModel {
@@ -169,6 +169,7 @@ pub(crate) struct Bench {
     pub(crate) now: Instant,
     next: u64,
     pub(crate) done: BTreeMap<u64, Result<(), StoreError>>,
+    pub(crate) kept: BTreeMap<u64, Result<u64, StoreError>>,
     pub(crate) ended: Vec<(usize, SubscriptionId, String)>,
     user: Option<(String, String)>,
     /// Whether subscriptions are read as soon as there is something, and what they were told then.
@@ -185,7 +186,7 @@ impl Bench {
         bench
     }
 
-    fn without_stores(members: usize) -> Self {
+    pub(crate) fn without_stores(members: usize) -> Self {
         Self {
             model: Arc::new(Mutex::new(Model::new(members))),
             stores: Vec::new(),
@@ -193,6 +194,7 @@ impl Bench {
             now: Instant::ZERO,
             next: 0,
             done: BTreeMap::new(),
+            kept: BTreeMap::new(),
             ended: Vec::new(),
             user: None,
             reads: false,
@@ -200,7 +202,7 @@ impl Bench {
         }
     }
 
-    fn open(&mut self) -> usize {
+    pub(crate) fn open(&mut self) -> usize {
         let store = self.fresh();
         self.stores.push(store);
         self.settle();
@@ -236,6 +238,9 @@ impl Bench {
                     match event {
                         StoreEvent::Done(request, result) => {
                             assert!(self.done.insert(request, result).is_none(), "answered twice");
+                        }
+                        StoreEvent::Kept(request, result) => {
+                            assert!(self.kept.insert(request, result).is_none(), "answered twice");
                         }
                         StoreEvent::Ended(id, error) => {
                             self.ended.push((which, id, error.to_string()));
@@ -281,6 +286,20 @@ impl Bench {
         self.stores[at].register(self.now, self.next, registration);
         self.settle();
         self.next
+    }
+
+    pub(crate) fn keep(&mut self, at: usize, text: Option<&str>, expect: Expect) -> u64 {
+        self.next += 1;
+        let text = text.map(String::from);
+        self.stores[at].keep(self.now, self.next, "web", Document::Meta, text, expect);
+        self.settle();
+        self.next
+    }
+
+    pub(crate) fn document(&self, at: usize) -> Option<(String, u64)> {
+        let registry = self.stores[at].store.registry().expect("it is known");
+        let kept = registry.document("web", Document::Meta);
+        kept.map(|kept| (kept.text.to_string(), kept.index))
     }
 
     fn register(&mut self, at: usize, address: &str) {

@@ -3,8 +3,11 @@
 mod clients;
 mod connections;
 mod etcd;
+mod etcd_documents;
 mod etcd_store;
 mod etcd_worlds;
 mod gateway;
+mod http;
+mod http_streams;
 mod peer;
 mod worlds;
