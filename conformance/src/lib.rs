@@ -10,6 +10,7 @@
 //! - [`faults`] puts one between clients and engines that break off;
 //! - [`discovery`] speaks to a `discoverd`, in Python and with its own commands;
 //! - [`etcd`] puts one on a real etcd, and troubles that;
+//! - [`real_store`] holds the stores to their suite on a real etcd and a real `ZooKeeper`;
 //! - [`clients`] is a program that asks one, with the library's own client;
 //! - [`forwarding`] puts one before a real [`engine`], and compares what clients see with what they see without it.
 //!
@@ -38,6 +39,7 @@ pub mod keys;
 pub mod live;
 pub mod play;
 pub mod random;
+pub mod real_store;
 pub mod record;
 pub mod replay;
 pub mod secured;

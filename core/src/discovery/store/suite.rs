@@ -100,8 +100,12 @@ impl Bench<'_> {
                 StoreEvent::Done(request, result) => self.done.push((request, result)),
                 StoreEvent::Ended(subscription, error) => panic!("{subscription}: {error}"),
                 StoreEvent::Ready(_) | StoreEvent::Warn(_) => {}
-                StoreEvent::Exchange(_) | StoreEvent::Abandon(_) => {
-                    panic!("whoever opens such a store carries its exchanges")
+                StoreEvent::Exchange(_)
+                | StoreEvent::Abandon(_)
+                | StoreEvent::Connect { .. }
+                | StoreEvent::Write(..)
+                | StoreEvent::Close(_) => {
+                    panic!("whoever opens such a store carries what it asks of others")
                 }
             }
         }

@@ -74,8 +74,8 @@ impl Bench {
             match event {
                 StoreEvent::Done(request, result) => self.done.push((request, result)),
                 StoreEvent::Warn(line) => self.warnings.push(line),
-                StoreEvent::Ready(_) | StoreEvent::Exchange(_) | StoreEvent::Abandon(_) => {}
-                StoreEvent::Ended(..) => panic!("{event:?}"),
+                StoreEvent::Ready(_) => {}
+                _ => panic!("{event:?}"),
             }
         }
         if let Some(what) = self.journal.poll_persist() {
