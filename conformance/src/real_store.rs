@@ -11,7 +11,10 @@ use std::time::{Duration, Instant as RealInstant};
 
 use libswarm::Instant;
 use libswarm::discovery::store::{Exchange, Progress};
-use libswarm::discovery::{Event, Registration, Store, StoreEvent, StoreInput, SubscriptionId};
+use libswarm::discovery::{
+    Document, Event, Expect, Interest, Registration, Registry, Store, StoreError, StoreEvent,
+    StoreInput, SubscriptionId,
+};
 use libswarm::http1::{Client, ClientEvent, Framing, Limits, Request};
 use libswarm::job::Upstream;
 
@@ -93,7 +96,7 @@ impl RealStore {
             }
             // Its thread goes on until the other side ends it, unheard.
             StoreEvent::Abandon(id) => _ = self.abandoned.insert(id),
-            StoreEvent::Done(..) => {
+            StoreEvent::Done(..) | StoreEvent::Kept(..) => {
                 self.requests -= 1;
                 return Some(event);
             }
@@ -242,9 +245,31 @@ impl Store for RealStore {
         self.store.unregister(now, request, service, address);
     }
 
-    fn subscribe(&mut self, now: Instant, service: &str) -> SubscriptionId {
+    fn keep(
+        &mut self,
+        now: Instant,
+        request: u64,
+        service: &str,
+        which: Document,
+        text: Option<String>,
+        expect: Expect,
+    ) {
         self.pass(now);
-        let id = self.store.subscribe(now, service);
+        self.requests += 1;
+        self.store.keep(now, request, service, which, text, expect);
+    }
+
+    fn registry(&self) -> Result<&Registry, StoreError> {
+        self.store.registry()
+    }
+
+    fn told(&self, subscription: SubscriptionId) -> Option<u64> {
+        self.store.told(subscription)
+    }
+
+    fn subscribe(&mut self, now: Instant, interest: Interest<'_>) -> SubscriptionId {
+        self.pass(now);
+        let id = self.store.subscribe(now, interest);
         self.silent.insert(id);
         id
     }

@@ -78,6 +78,7 @@ fn the_suite_passes_on_zookeeper() {
             chroot: format!("/suite/{places}"),
             auth: None,
             ttl: TTL,
+            seed: places,
         };
         Box::new(Zookeeper::new(Instant::ZERO, config))
     });

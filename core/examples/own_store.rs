@@ -5,8 +5,8 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use libswarm::discovery::{
-    Agent, AgentEvent, Event, Memory, Registration, Store, StoreError, StoreEvent, StoreInput,
-    SubscriptionId, TTL,
+    Agent, AgentEvent, Document, Event, Expect, Interest, Memory, Registration, Registry, Store,
+    StoreError, StoreEvent, StoreInput, SubscriptionId, TTL,
 };
 use libswarm::rpc::{Method, Server, ServerEvent};
 use libswarm::{Instant, rpc};
@@ -32,8 +32,24 @@ impl Store for Allowed {
         self.inner.unregister(now, request, service, address);
     }
 
-    fn subscribe(&mut self, now: Instant, service: &str) -> SubscriptionId {
-        self.inner.subscribe(now, service)
+    fn keep(
+        &mut self,
+        now: Instant,
+        request: u64,
+        service: &str,
+        which: Document,
+        text: Option<String>,
+        expect: Expect,
+    ) {
+        self.inner.keep(now, request, service, which, text, expect);
+    }
+
+    fn registry(&self) -> Result<&Registry, StoreError> {
+        self.inner.registry()
+    }
+
+    fn subscribe(&mut self, now: Instant, interest: Interest<'_>) -> SubscriptionId {
+        self.inner.subscribe(now, interest)
     }
 
     fn unsubscribe(&mut self, subscription: SubscriptionId) {
@@ -105,7 +121,7 @@ mod tests {
     #[test]
     fn is_a_store() {
         let open: &mut dyn FnMut() -> Box<dyn Store> = &mut || {
-            let names = ["web", "web2"].map(String::from).into();
+            let names = ["web", "web2", "db"].map(String::from).into();
             Box::new(Allowed { names, inner: Memory::new(TTL), refused: VecDeque::new() })
         };
         store::suite(TTL, open, &mut |_| Ok(()));

@@ -9,7 +9,10 @@ use alloc::vec::Vec;
 
 use super::instance::{InvalidError, check, check_attributes};
 use super::store::{Exchange, Persist};
-use super::{Event, Registration, Store, StoreError, StoreEvent, StoreInput, SubscriptionId};
+use super::{
+    Document, Event, Expect, Interest, Registration, Registry, Store, StoreError, StoreEvent,
+    StoreInput, SubscriptionId,
+};
 use crate::id::{CallId, Key, Slab};
 use crate::job::Upstream;
 use crate::rpc::{Args, Method};
@@ -37,6 +40,8 @@ enum Kind {
     Register(String),
     /// What is said if there is no such registration.
     Unregister(String),
+    /// Answered as the store answers.
+    Direct,
 }
 
 /// What an agent tells.
@@ -51,6 +56,16 @@ pub enum AgentEvent {
         call: CallId,
         /// The answer.
         result: Result<Option<String>, String>,
+    },
+    /// The answer to a request of [`Agent::register`], [`Agent::unregister`] or [`Agent::keep`]: for the last one the document's
+    /// index.
+    Done {
+        /// Whose request.
+        owner: u64,
+        /// Which request.
+        call: CallId,
+        /// The answer.
+        result: Result<u64, StoreError>,
     },
     /// A subscription has something to read; see [`Agent::next`].
     Ready {
@@ -68,7 +83,7 @@ pub enum AgentEvent {
         /// The call that began it.
         call: CallId,
         /// Why.
-        error: String,
+        error: StoreError,
     },
     /// For the log.
     Warn(String),
@@ -118,9 +133,7 @@ impl Agent {
         check("Name", &name).map_err(text)?;
         match method {
             Method::Subscribe => {
-                let id = self.store.subscribe(now, &name);
-                self.subscriptions.insert(id, (owner, call));
-                return Ok(Some(id));
+                return Ok(Some(self.subscribe(now, (owner, call), Interest::Instances(&name))));
             }
             Method::Register => {
                 let address = self.expand(address)?;
@@ -146,8 +159,70 @@ impl Agent {
         number(self.requests.insert(Request { owner, call, kind }))
     }
 
+    /// What is known of services.
+    ///
+    /// # Errors
+    ///
+    /// It is not known what there is.
+    pub fn registry(&self) -> Result<&Registry, StoreError> {
+        self.store.registry()
+    }
+
+    /// Registers an instance whose parts were checked; an [`AgentEvent::Done`] follows.
+    pub(super) fn register(
+        &mut self,
+        now: Instant,
+        (owner, call): (u64, CallId),
+        registration: Registration,
+    ) {
+        let request = self.request(owner, call, Kind::Direct);
+        self.store.register(now, request, registration);
+    }
+
+    /// Ends a registration; an [`AgentEvent::Done`] follows.
+    pub(super) fn unregister(
+        &mut self,
+        now: Instant,
+        (owner, call): (u64, CallId),
+        service: &str,
+        address: &str,
+    ) {
+        let request = self.request(owner, call, Kind::Direct);
+        self.store.unregister(now, request, service, address);
+    }
+
+    /// As [`Store::keep`]; an [`AgentEvent::Done`] follows.
+    pub(super) fn keep(
+        &mut self,
+        now: Instant,
+        (owner, call): (u64, CallId),
+        (service, which): (&str, Document),
+        text: Option<String>,
+        expect: Expect,
+    ) {
+        let request = self.request(owner, call, Kind::Direct);
+        self.store.keep(now, request, service, which, text, expect);
+    }
+
+    /// As [`Store::subscribe`]; to be [closed](Self::close) when nobody listens any more.
+    pub(super) fn subscribe(
+        &mut self,
+        now: Instant,
+        (owner, call): (u64, CallId),
+        interest: Interest<'_>,
+    ) -> SubscriptionId {
+        let id = self.store.subscribe(now, interest);
+        self.subscriptions.insert(id, (owner, call));
+        id
+    }
+
+    /// As [`Store::told`].
+    pub(super) fn told(&self, subscription: SubscriptionId) -> Option<u64> {
+        self.store.told(subscription)
+    }
+
     /// A whole address, checked.
-    fn expand(&self, address: String) -> Result<String, String> {
+    pub(super) fn expand(&self, address: String) -> Result<String, String> {
         let address = match &self.external_address {
             Some(external) if address.starts_with(':') => format!("{external}{address}"),
             _ => address,
@@ -187,8 +262,11 @@ impl Agent {
             return Some(match event {
                 StoreEvent::Done(number, result) => {
                     let Some(request) = self.requests.remove(key(number)) else { continue };
-                    let Request { owner, call, kind } = request;
-                    AgentEvent::Answer { owner, call, result: answer(kind, result) }
+                    request.answer(result.map(|()| 0))
+                }
+                StoreEvent::Kept(number, result) => {
+                    let Some(request) = self.requests.remove(key(number)) else { continue };
+                    request.answer(result)
                 }
                 StoreEvent::Ready(subscription) => {
                     let Some((owner, call)) = self.subscriptions.get(&subscription) else {
@@ -200,7 +278,7 @@ impl Agent {
                     let Some((owner, call)) = self.subscriptions.remove(&subscription) else {
                         continue;
                     };
-                    AgentEvent::Ended { owner, call, error: format!("discoverd: {error}") }
+                    AgentEvent::Ended { owner, call, error }
                 }
                 StoreEvent::Warn(line) => AgentEvent::Warn(line),
                 StoreEvent::Exchange(exchange) => AgentEvent::Exchange(exchange),
@@ -234,15 +312,21 @@ const fn key(number: u64) -> Key {
     Key::new(number as u32, (number >> 32) as u32)
 }
 
-fn answer(kind: Kind, result: Result<(), StoreError>) -> Result<Option<String>, String> {
-    match (result, kind) {
-        (Ok(()), Kind::Register(address)) => Ok(Some(address)),
-        (Ok(()), Kind::Unregister(_)) => Ok(None),
-        // As etcd said it, and the original passed it on.
-        (Err(StoreError::NotFound { index }), Kind::Register(path) | Kind::Unregister(path)) => {
-            Err(format!("100: Key not found ({path}) [{index}]"))
-        }
-        (Err(error), _) => Err(format!("discoverd: {error}")),
+impl Request {
+    fn answer(self, result: Result<u64, StoreError>) -> AgentEvent {
+        let Self { owner, call, kind } = self;
+        let result = match (result, kind) {
+            (result, Kind::Direct) => return AgentEvent::Done { owner, call, result },
+            (Ok(_), Kind::Register(address)) => Ok(Some(address)),
+            (Ok(_), Kind::Unregister(_)) => Ok(None),
+            // As etcd said it, and the original passed it on.
+            (
+                Err(StoreError::NotFound { index }),
+                Kind::Register(path) | Kind::Unregister(path),
+            ) => Err(format!("100: Key not found ({path}) [{index}]")),
+            (Err(error), _) => Err(format!("discoverd: {error}")),
+        };
+        AgentEvent::Answer { owner, call, result }
     }
 }
 

@@ -1,10 +1,14 @@
 //! Instances, what happens to them, and what they may be.
 
 use alloc::borrow::Cow;
+use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use core::fmt;
 
+use md5::{Digest, Md5};
+
+use super::{Document, Kept};
 use crate::rpc::{Attributes, Update};
 
 /// The longest name of a service, and the longest address, in bytes.
@@ -38,23 +42,87 @@ pub struct Instance {
     pub created: u64,
 }
 
+/// The attribute that says which protocol an instance speaks.
+const PROTOCOL: &str = "proto";
+
+impl Instance {
+    /// Its protocol: the attribute `proto` if that is lowercase and alphanumeric, else `tcp`.
+    #[must_use]
+    pub fn protocol(&self) -> &str {
+        let named = self.attributes.as_ref().and_then(|all| all.get(PROTOCOL));
+        named.filter(|named| is_protocol(named)).map_or("tcp", String::as_str)
+    }
+
+    /// Its id, by which HTTP and DNS know it: the MD5 of its protocol, a hyphen and its address, in hexadecimal digits.
+    #[must_use]
+    pub fn id(&self) -> String {
+        instance_id(self.protocol(), &self.address)
+    }
+
+    /// Its attributes without the one that says its protocol.
+    #[must_use]
+    pub fn metadata(&self) -> Option<Attributes> {
+        let mut all = self.attributes.clone()?;
+        if all.get(PROTOCOL).is_some_and(|named| is_protocol(named)) {
+            all.remove(PROTOCOL);
+            if all.is_empty() {
+                return None;
+            }
+        }
+        Some(all)
+    }
+}
+
+/// The attributes of an instance with that protocol and metadata; see [`Instance::metadata`].
+pub(super) fn attributes_of(protocol: &str, metadata: Option<Attributes>) -> Option<Attributes> {
+    if protocol == "tcp" {
+        return metadata;
+    }
+    let mut all = metadata.unwrap_or_default();
+    all.insert(PROTOCOL.to_string(), protocol.to_string());
+    Some(all)
+}
+
+/// Whether that can be a protocol's name.
+pub(super) fn is_protocol(text: &str) -> bool {
+    !text.is_empty()
+        && text.len() <= 63
+        && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+}
+
+/// The id of an instance; see [`Instance::id`].
+#[must_use]
+pub fn instance_id(protocol: &str, address: &str) -> String {
+    let digest = Md5::new_with_prefix(protocol).chain_update("-").chain_update(address).finalize();
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// What a subscription is told.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Event {
     /// The instance is there: it came, or its attributes changed.
     Online(Arc<Instance>),
+    /// The instance's attributes changed, or it went and came again. To those who read services whole; others are told that it
+    /// is [`Online`](Self::Online).
+    Updated(Arc<Instance>),
     /// It is gone.
     Offline(Arc<Instance>),
+    /// It leads its service now. Only to those who read services whole.
+    Leader(Arc<Instance>),
+    /// A service's document is so now, or was removed. Only to those who read services whole.
+    Document(Arc<str>, Document, Option<Kept>),
     /// All that were there when the subscription began have been told.
     Current,
+    /// All that has changed since the subscriber was here before has been told, and what has not changed was left out.
+    Resumed,
 }
 
 impl Event {
-    /// As the RPC says it.
+    /// As the RPC says it, if it does.
     #[must_use]
-    pub fn update(&self) -> Update<'_> {
-        match self {
-            Self::Online(instance) => Update {
+    pub fn update(&self) -> Option<Update<'_>> {
+        Some(match self {
+            Self::Online(instance) | Self::Updated(instance) => Update {
                 name: Cow::Borrowed(&instance.service),
                 address: Cow::Borrowed(&instance.address),
                 online: true,
@@ -66,8 +134,9 @@ impl Event {
                 address: Cow::Borrowed(&instance.address),
                 ..Update::MARKER
             },
-            Self::Current => Update::MARKER,
-        }
+            Self::Current | Self::Resumed => Update::MARKER,
+            Self::Leader(_) | Self::Document(..) => return None,
+        })
     }
 }
 
@@ -152,6 +221,32 @@ mod tests {
             assert_eq!(check("Name", bad).unwrap_err().to_string(), error);
         }
         assert!(check("Addr", "\u{85}").is_err());
+    }
+
+    #[test]
+    fn an_instance_has_an_id_and_a_protocol() {
+        let instance = |attributes: Option<&[(&str, &str)]>| Instance {
+            service: "web".into(),
+            address: "10.0.0.1:80".into(),
+            attributes: attributes.map(|all| {
+                all.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect()
+            }),
+            created: 1,
+        };
+        for (attributes, protocol, metadata) in [
+            (None, "tcp", None),
+            (Some(&[][..]), "tcp", Some(0)),
+            (Some(&[("proto", "udp")]), "udp", None),
+            (Some(&[("proto", "udp"), ("zone", "a")]), "udp", Some(1)),
+            (Some(&[("proto", "U D P")]), "tcp", Some(1)),
+        ] {
+            let it = instance(attributes);
+            assert_eq!(it.protocol(), protocol);
+            assert_eq!(it.metadata().map(|all| all.len()), metadata);
+            assert_eq!(it.id(), instance_id(protocol, "10.0.0.1:80"));
+        }
+        // printf tcp-10.0.0.1:80 | md5sum
+        assert_eq!(instance(None).id(), "e15086afcc9b0dda9e8d8cb223ff8556");
     }
 
     #[test]

@@ -13,6 +13,9 @@
 //! in the store's order. One that reads slowly is told the latest state of each instance instead of all that were in between,
 //! so that what is kept for it is bounded by the number of instances.
 //!
+//! Beside its instances a service may have [documents](Document): that it was created, its metadata, who is to lead it. They
+//! are for the other doors; clients of the RPC do not see them.
+//!
 //! The [`Agent`] knows what the calls of the [RPC](crate::rpc) mean. A [`Store`] keeps what is true; the [`Registry`] is what
 //! stores are made of. Nothing here has a clock or a disk: time comes in, and what is to be written goes out and is answered
 //! when it is safe.
@@ -21,6 +24,7 @@
 
 mod agent;
 pub mod client;
+mod document;
 mod feed;
 mod instance;
 mod registry;
@@ -30,10 +34,13 @@ pub mod store;
 mod tests;
 
 pub use agent::{Agent, AgentEvent};
-pub use instance::{Event, Instance, InvalidError, Registration};
+pub use document::{Document, Expect, Kept, LONGEST_DOCUMENT};
+pub use instance::{Event, Instance, InvalidError, Registration, instance_id};
 pub use registry::Registry;
 pub use set::{Change, Member, ServiceSet};
-pub use store::{Etcd, Journal, Memory, Store, StoreError, StoreEvent, StoreInput, Zookeeper};
+pub use store::{
+    Etcd, Interest, Journal, Memory, Store, StoreError, StoreEvent, StoreInput, Zookeeper,
+};
 
 pub use crate::id::SubscriptionId;
 pub use crate::rpc::Attributes;

@@ -244,7 +244,9 @@ impl Caller {
             };
             if let Some(event) = env.agent.next(subscription) {
                 stream.current |= event == Event::Current;
-                self.rpc.update(call, &event.update(), &mut self.output.bytes);
+                if let Some(update) = event.update() {
+                    self.rpc.update(call, &update, &mut self.output.bytes);
+                }
                 self.ready.push_back((call, subscription));
             }
         }

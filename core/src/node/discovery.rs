@@ -1,6 +1,7 @@
 //! Clients of discovery: between their connections and the agent that answers them.
 
 use alloc::boxed::Box;
+use alloc::format;
 use alloc::vec::Vec;
 
 use super::action::{Input, Refusal};
@@ -122,8 +123,10 @@ impl Node {
                 });
             }
             AgentEvent::Ended { owner, call, error } => {
+                let error = format!("discoverd: {error}");
                 self.with_caller(owned_by(owner), |caller, _| caller.ended(call, &error));
             }
+            AgentEvent::Done { .. } => {}
             AgentEvent::Warn(line) => self.logs.push_back(line),
             AgentEvent::Exchange(exchange) => self.fetch(exchange),
             AgentEvent::Abandon(id) => self.abandon_fetch(id),

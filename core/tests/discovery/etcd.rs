@@ -425,7 +425,7 @@ impl Model {
         if holds {
             let put = &asked["success"][0]["request_put"];
             let lease = number(&put["lease"]);
-            if !self.leases.contains_key(&lease) {
+            if lease != 0 && !self.leases.contains_key(&lease) {
                 return self.refuse(handle, 404, 5, "etcdserver: requested lease not found");
             }
             self.change(decode(&put["key"]), Some((decode(&put["value"]), lease)));

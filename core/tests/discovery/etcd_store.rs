@@ -8,8 +8,8 @@ use libswarm::Instant;
 use libswarm::discovery::store::etcd::{Config, DEADLINE};
 use libswarm::discovery::store::{Progress, suite};
 use libswarm::discovery::{
-    Attributes, Etcd, Event, Registration, Store, StoreError, StoreEvent, StoreInput,
-    SubscriptionId, TTL,
+    Attributes, Document, Etcd, Event, Expect, Interest, Registration, Registry, Store, StoreError,
+    StoreEvent, StoreInput, SubscriptionId, TTL,
 };
 use libswarm::job::Upstream;
 
@@ -100,9 +100,30 @@ impl Store for OnModel {
         self.store.unregister(now, request, service, address);
     }
 
-    fn subscribe(&mut self, now: Instant, service: &str) -> SubscriptionId {
+    fn keep(
+        &mut self,
+        now: Instant,
+        request: u64,
+        service: &str,
+        which: Document,
+        text: Option<String>,
+        expect: Expect,
+    ) {
         self.now = now;
-        self.store.subscribe(now, service)
+        self.store.keep(now, request, service, which, text, expect);
+    }
+
+    fn registry(&self) -> Result<&Registry, StoreError> {
+        self.store.registry()
+    }
+
+    fn subscribe(&mut self, now: Instant, interest: Interest<'_>) -> SubscriptionId {
+        self.now = now;
+        self.store.subscribe(now, interest)
+    }
+
+    fn told(&self, subscription: SubscriptionId) -> Option<u64> {
+        self.store.told(subscription)
     }
 
     fn unsubscribe(&mut self, subscription: SubscriptionId) {
@@ -280,7 +301,7 @@ impl Bench {
     }
 
     pub(crate) fn subscribe(&mut self, at: usize) -> (usize, SubscriptionId) {
-        let id = self.stores[at].subscribe(self.now, "web");
+        let id = self.stores[at].subscribe(self.now, Interest::Instances("web"));
         self.settle();
         (at, id)
     }
@@ -314,6 +335,7 @@ fn shown(event: &Event) -> String {
         },
         Event::Offline(it) => format!("-{}", it.address),
         Event::Current => "=".to_string(),
+        other => panic!("{other:?}"),
     }
 }
 
@@ -344,7 +366,7 @@ fn two_agree_on_created_and_the_leader() {
         assert!(shown == "+c@4(0) -a -b" || shown == "+c@4(0) -b -a", "{shown}");
     }
     for store in &bench.stores {
-        let leader = store.store.registry().leader("web").unwrap();
+        let leader = store.store.registry().unwrap().leader("web").unwrap();
         assert_eq!((&*leader.address, leader.created), ("c", 4));
     }
     // What one has just ended, the other one does not keep alive.

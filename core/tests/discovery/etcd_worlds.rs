@@ -130,6 +130,7 @@ impl Play {
                     let known = subscriber.view.remove(&*it.address);
                     assert!(known.is_some(), "{} was never told", it.address);
                 }
+                other => panic!("{other:?}"),
             }
         }
         for (at, id, _) in std::mem::take(&mut self.bench.ended) {
@@ -251,7 +252,7 @@ impl Play {
             .bench
             .stores
             .iter()
-            .map(|it| it.store.registry().leader("web").map(|it| it.address.to_string()))
+            .map(|it| it.store.registry().unwrap().leader("web").map(|it| it.address.to_string()))
             .collect();
         assert_eq!(leaders[0], leaders[1], "they agree on the leader");
     }

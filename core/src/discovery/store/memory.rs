@@ -1,10 +1,11 @@
 //! A store that forgets everything with its process.
 
 use alloc::collections::VecDeque;
+use alloc::string::String;
 use core::time::Duration;
 
-use super::{Store, StoreError, StoreEvent, StoreInput};
-use crate::discovery::{Event, Registration, Registry, SubscriptionId};
+use super::{Interest, Store, StoreError, StoreEvent, StoreInput, check_expected};
+use crate::discovery::{Document, Event, Expect, Registration, Registry, SubscriptionId};
 use crate::time::Instant;
 
 /// Keeps registrations in memory.
@@ -24,12 +25,6 @@ impl Memory {
     pub fn new(ttl: Duration) -> Self {
         let registry = Registry::new();
         Self { registry, ttl, now: Instant::ZERO, done: VecDeque::new(), due: false }
-    }
-
-    /// What it holds.
-    #[must_use]
-    pub const fn registry(&self) -> &Registry {
-        &self.registry
     }
 }
 
@@ -55,8 +50,33 @@ impl Store for Memory {
         self.done.push_back(StoreEvent::Done(request, result));
     }
 
-    fn subscribe(&mut self, _now: Instant, service: &str) -> SubscriptionId {
-        self.registry.subscribe(service)
+    fn keep(
+        &mut self,
+        _now: Instant,
+        request: u64,
+        service: &str,
+        which: Document,
+        text: Option<String>,
+        expect: Expect,
+    ) {
+        let found = self.registry.document(service, which).map(|kept| kept.index);
+        let result = check_expected(found, expect).map(|()| {
+            if text.is_none() && found.is_none() {
+                return 0;
+            }
+            let index = self.registry.index() + 1;
+            self.registry.set_document(service, which, text.map(Into::into), index);
+            index
+        });
+        self.done.push_back(StoreEvent::Kept(request, result));
+    }
+
+    fn registry(&self) -> Result<&Registry, StoreError> {
+        Ok(&self.registry)
+    }
+
+    fn subscribe(&mut self, _now: Instant, interest: Interest<'_>) -> SubscriptionId {
+        self.registry.subscribe(interest)
     }
 
     fn unsubscribe(&mut self, subscription: SubscriptionId) {
@@ -65,6 +85,10 @@ impl Store for Memory {
 
     fn next(&mut self, subscription: SubscriptionId) -> Option<Event> {
         self.registry.next(subscription)
+    }
+
+    fn told(&self, subscription: SubscriptionId) -> Option<u64> {
+        self.registry.told(subscription)
     }
 
     fn handle(&mut self, now: Instant, input: StoreInput<'_>) {

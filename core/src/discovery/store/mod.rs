@@ -20,7 +20,7 @@ pub use memory::Memory;
 pub use suite::{suite, suite_late};
 pub use zookeeper::Zookeeper;
 
-use super::{Event, Registration, SubscriptionId};
+use super::{Document, Event, Expect, Registration, Registry, SubscriptionId};
 use crate::job::Upstream;
 use crate::time::Instant;
 
@@ -30,11 +30,11 @@ use crate::time::Instant;
 /// server has answered. A request that is answered with `Ok` holds, whatever happens to this process from then on, as far as
 /// the store promises that.
 ///
-/// A subscription is read with [`next`](Store::next): the instances that are there, the newest first; [`Event::Current`];
+/// A subscription is read with [`next`](Store::next): what is there, as its [`Interest`] says; [`Event::Current`];
 /// then every change, in order. [`StoreEvent::Ready`] says that there is something to read, and says so again only after
 /// `next` has returned `None`. What waits for one that is not read is bounded: the latest state of each instance.
 ///
-/// Names and addresses have been checked before they come here. A [`Registry`](super::Registry) does most of the work.
+/// Names, addresses and documents have been checked before they come here. A [`Registry`] does most of the work.
 pub trait Store: Send {
     /// Registers an instance: new, with other attributes, or the same again, which is its heartbeat.
     fn register(&mut self, now: Instant, request: u64, registration: Registration);
@@ -42,14 +42,41 @@ pub trait Store: Send {
     /// Ends a registration. One that is not there is a [`StoreError::NotFound`].
     fn unregister(&mut self, now: Instant, request: u64, service: &str, address: &str);
 
-    /// Begins to tell of a service.
-    fn subscribe(&mut self, now: Instant, service: &str) -> SubscriptionId;
+    /// Keeps a document of a service's, or (`None`) removes it, if it is as `expect` says: else the request fails with
+    /// [`StoreError::Exists`] or [`StoreError::Precondition`]. It is answered by a [`StoreEvent::Kept`], by which time the
+    /// [`registry`](Self::registry) has it. A document that is kept again as it was has another index all the same.
+    fn keep(
+        &mut self,
+        now: Instant,
+        request: u64,
+        service: &str,
+        which: Document,
+        text: Option<String>,
+        expect: Expect,
+    );
+
+    /// What is known, to look at.
+    ///
+    /// # Errors
+    ///
+    /// It is not known what there is: not yet, or not any more.
+    fn registry(&self) -> Result<&Registry, StoreError>;
+
+    /// Begins to tell of what is asked for.
+    fn subscribe(&mut self, now: Instant, interest: Interest<'_>) -> SubscriptionId;
 
     /// Ends that.
     fn unsubscribe(&mut self, subscription: SubscriptionId);
 
     /// What a subscription is told next.
     fn next(&mut self, subscription: SubscriptionId) -> Option<Event>;
+
+    /// As [`Registry::told`]: up to where a subscription that is gone on with later need not be told again. `None` from a store
+    /// that always tells all.
+    fn told(&self, subscription: SubscriptionId) -> Option<u64> {
+        let _ = subscription;
+        None
+    }
 
     /// Takes note of something that has happened outside.
     fn handle(&mut self, now: Instant, input: StoreInput<'_>);
@@ -66,6 +93,21 @@ pub trait Store: Send {
 
     /// When [`StoreInput::Timeout`] is next due.
     fn poll_timeout(&self) -> Option<Instant>;
+}
+
+/// What a subscription is about.
+///
+/// Who wants to go on where another subscription of the same store ended names the change that had been told last
+/// ([`Store::told`]): if that is not too long ago, only what has changed since is told, then [`Event::Resumed`]. What is said to
+/// be gone, or updated, may be something that it was not told of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Interest<'a> {
+    /// A service's instances, the newest first, and nothing else: what a client of the RPC is told.
+    Instances(&'a str),
+    /// A service whole: its instances, the oldest first; who leads it; its documents.
+    Service(&'a str, Option<u64>),
+    /// All services whole, one behind the other.
+    All(Option<u64>),
 }
 
 /// What a store is told of.
@@ -94,6 +136,8 @@ pub enum StoreInput<'a> {
 pub enum StoreEvent {
     /// That request is answered.
     Done(u64, Result<(), StoreError>),
+    /// That request of [`Store::keep`] is answered: the document has changed at that index. 0: it was not there, and is not.
+    Kept(u64, Result<u64, StoreError>),
     /// That subscription has something to read.
     Ready(SubscriptionId),
     /// That subscription cannot be gone on with.
@@ -143,14 +187,38 @@ pub enum StoreError {
         /// The index of the last change.
         index: u64,
     },
+    /// The document is there, and was not to be.
+    Exists {
+        /// The index of its last change.
+        index: u64,
+    },
+    /// The document is not as it was to be.
+    Precondition {
+        /// The index of its last change, 0 if it is not there.
+        index: u64,
+    },
     /// The store cannot do it now, for this reason. It may do it later.
     Unavailable(String),
+}
+
+/// What comes of changing a document that was last changed at `found`, if it is there.
+const fn check_expected(found: Option<u64>, expect: Expect) -> Result<(), StoreError> {
+    match (found, expect) {
+        (_, Expect::Any) | (None, Expect::Absent) => Ok(()),
+        (Some(index), Expect::Is(expected)) if index == expected => Ok(()),
+        (Some(index), Expect::Absent) => Err(StoreError::Exists { index }),
+        (Some(index), Expect::Is(_)) => Err(StoreError::Precondition { index }),
+        (None, Expect::Is(_)) => Err(StoreError::Precondition { index: 0 }),
+    }
 }
 
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotFound { index } => write!(f, "not registered at index {index}"),
+            Self::Exists { index } => write!(f, "there already, since index {index}"),
+            Self::Precondition { index: 0 } => write!(f, "not there"),
+            Self::Precondition { index } => write!(f, "changed at index {index}"),
             Self::Unavailable(reason) => write!(f, "{reason}"),
         }
     }

@@ -6,8 +6,8 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::{Persist, Store, StoreError, StoreEvent, StoreInput};
-use crate::discovery::{Event, Registration, SubscriptionId};
+use super::{Interest, Persist, Store, StoreError, StoreEvent, StoreInput};
+use crate::discovery::{Document, Event, Expect, Registration, SubscriptionId};
 use crate::rpc::Attributes;
 use crate::time::Instant;
 
@@ -45,7 +45,7 @@ pub fn suite_late(
     open: &mut dyn FnMut() -> Box<dyn Store>,
     persist: &mut dyn FnMut(Persist) -> Result<(), String>,
 ) {
-    let checks: [fn(&mut Bench<'_>); 8] = [
+    let checks: [fn(&mut Bench<'_>); 13] = [
         registers,
         changes_attributes,
         unregisters,
@@ -54,6 +54,11 @@ pub fn suite_late(
         keeps_services_apart,
         coalesces,
         interleaves,
+        keeps_documents,
+        compares_and_sets,
+        documents_stay,
+        tells_services_whole,
+        goes_on_where_it_was,
     ];
     for check in checks {
         let store = open();
@@ -65,6 +70,7 @@ pub fn suite_late(
             now: Instant::ZERO,
             next: 0,
             done: Vec::new(),
+            kept: Vec::new(),
         });
     }
 }
@@ -78,6 +84,7 @@ struct Bench<'a> {
     now: Instant,
     next: u64,
     done: Vec<(u64, Result<(), StoreError>)>,
+    kept: Vec<(u64, Result<u64, StoreError>)>,
 }
 
 impl Bench<'_> {
@@ -98,6 +105,7 @@ impl Bench<'_> {
         while let Some(event) = self.store.poll() {
             match event {
                 StoreEvent::Done(request, result) => self.done.push((request, result)),
+                StoreEvent::Kept(request, result) => self.kept.push((request, result)),
                 StoreEvent::Ended(subscription, error) => panic!("{subscription}: {error}"),
                 StoreEvent::Ready(_) | StoreEvent::Warn(_) => {}
                 StoreEvent::Exchange(_)
@@ -152,9 +160,35 @@ impl Bench<'_> {
     }
 
     fn subscribe(&mut self, service: &str) -> SubscriptionId {
-        let id = self.store.subscribe(self.now, service);
+        self.follow(Interest::Instances(service))
+    }
+
+    fn follow(&mut self, interest: Interest<'_>) -> SubscriptionId {
+        let id = self.store.subscribe(self.now, interest);
         self.settle();
         id
+    }
+
+    fn keep(
+        &mut self,
+        service: &str,
+        which: Document,
+        text: Option<&str>,
+        expect: Expect,
+    ) -> Result<u64, StoreError> {
+        let text = text.map(String::from);
+        self.store.keep(self.now, self.next, service, which, text, expect);
+        self.next += 1;
+        self.settle();
+        let (request, result) = self.kept.pop().expect("the request is answered");
+        assert_eq!(request + 1, self.next, "the request that was made is answered");
+        assert!(self.kept.is_empty(), "a request is answered once");
+        result
+    }
+
+    fn document(&self, service: &str, which: Document) -> Option<(String, u64)> {
+        let registry = self.store.registry().expect("it is known what there is");
+        registry.document(service, which).map(|kept| (kept.text.to_string(), kept.index))
     }
 
     /// All that there is to read, as text; and the indices of those who are online.
@@ -163,16 +197,23 @@ impl Bench<'_> {
         let (mut text, mut created) = (Vec::new(), Vec::new());
         while let Some(event) = self.store.next(id) {
             text.push(match &event {
-                Event::Online(it) => {
+                Event::Online(it) | Event::Updated(it) => {
                     created.push(it.created);
                     let attributes = it.attributes.as_ref().map(|all| {
                         let pairs: Vec<_> = all.iter().map(|(k, v)| format!("{k}={v}")).collect();
                         format!("({})", pairs.join(","))
                     });
-                    format!("+{}{}", it.address, attributes.unwrap_or_default())
+                    let sign = if matches!(event, Event::Online(_)) { '+' } else { '~' };
+                    format!("{sign}{}{}", it.address, attributes.unwrap_or_default())
                 }
                 Event::Offline(it) => format!("-{}", it.address),
+                Event::Leader(it) => format!("!{}", it.address),
+                Event::Document(service, which, kept) => {
+                    let text = kept.as_ref().map_or("", |kept| &kept.text);
+                    format!("{service}/{}:{text}", which.name())
+                }
                 Event::Current => "=".to_string(),
+                Event::Resumed => "r".to_string(),
             });
         }
         (text.join(" "), created)
@@ -331,4 +372,154 @@ fn interleaves(bench: &mut Bench<'_>) {
     assert!(text.starts_with('=') && text.ends_with("+a"), "{text}");
     let second = bench.subscribe("web");
     assert_eq!(bench.text(second), "+a =");
+}
+
+fn keeps_documents(bench: &mut Bench<'_>) {
+    use Document::{Leader, Meta, Service};
+    let instances = bench.subscribe("web");
+    assert_eq!(bench.text(instances), "=");
+    assert_eq!(bench.document("web", Service), None);
+    let first = bench.keep("web", Service, Some("oldest"), Expect::Absent).expect("it is kept");
+    assert!(first > 0, "0 is not an index");
+    assert_eq!(bench.document("web", Service), Some(("oldest".into(), first)));
+    let long = "\u{e4}\"\\\n\0 ".repeat(5_000);
+    let second = bench.keep("web", Meta, Some(&long), Expect::Any).expect("it is kept");
+    assert!(second > first, "the index grows");
+    assert_eq!(bench.document("web", Meta), Some((long, second)));
+    // The same again is a change, for who compares the index.
+    let third = bench.keep("web", Service, Some("oldest"), Expect::Any).expect("it is kept");
+    assert!(third > second);
+    bench.register("web", "a");
+    let (text, created) = bench.read(instances);
+    assert_eq!(text, "+a", "who reads instances is not told of documents");
+    assert!(created[0] > third, "documents and instances have one index");
+    bench.register("web", "b");
+    bench.text(instances);
+    let leader = |bench: &Bench<'_>| {
+        let registry = bench.store.registry().expect("it is known what there is");
+        registry.leader("web").map(|it| it.address.to_string())
+    };
+    assert_eq!(leader(bench).as_deref(), Some("a"), "the oldest leads");
+    assert!(bench.keep("web", Leader, Some("b"), Expect::Any).is_ok());
+    assert_eq!(leader(bench).as_deref(), Some("b"), "who was named leads");
+    assert_eq!(bench.unregister("web", "b"), Ok(()));
+    assert_eq!(leader(bench).as_deref(), Some("a"), "unless it is not there");
+    assert!(bench.keep("web", Service, Some("manual"), Expect::Any).is_ok());
+    assert_eq!(leader(bench), None, "and then nobody else does where that was said");
+    let names = |bench: &Bench<'_>| -> Vec<String> {
+        let registry = bench.store.registry().expect("it is known what there is");
+        registry.services().map(ToString::to_string).collect()
+    };
+    bench.register("db", "x");
+    assert_eq!(names(bench), ["db", "web"]);
+    assert_eq!(bench.unregister("web", "a"), Ok(()));
+    for which in Document::ALL {
+        assert!(bench.keep("web", which, None, Expect::Any).is_ok());
+        assert_eq!(bench.document("web", which), None);
+    }
+    assert_eq!(names(bench), ["db"]);
+    assert_eq!(bench.keep("web", Meta, None, Expect::Any), Ok(0), "it is gone already");
+    assert_eq!(bench.text(instances), "-b -a");
+}
+
+fn compares_and_sets(bench: &mut Bench<'_>) {
+    use Document::Meta;
+    let wrong = bench.keep("web", Meta, Some("x"), Expect::Is(1));
+    assert_eq!(wrong, Err(StoreError::Precondition { index: 0 }));
+    let first = bench.keep("web", Meta, Some("1"), Expect::Absent).expect("it is not there");
+    let again = bench.keep("web", Meta, Some("2"), Expect::Absent);
+    assert_eq!(again, Err(StoreError::Exists { index: first }));
+    let second = bench.keep("web", Meta, Some("2"), Expect::Is(first)).expect("it is as it was");
+    let late = bench.keep("web", Meta, Some("3"), Expect::Is(first));
+    assert_eq!(late, Err(StoreError::Precondition { index: second }));
+    let late = bench.keep("web", Meta, None, Expect::Is(first));
+    assert_eq!(late, Err(StoreError::Precondition { index: second }));
+    assert_eq!(bench.document("web", Meta), Some(("2".into(), second)));
+    assert!(bench.keep("web", Meta, None, Expect::Is(second)).is_ok());
+    assert_eq!(bench.document("web", Meta), None);
+    let third = bench.keep("web", Meta, Some("4"), Expect::Absent).expect("it is gone");
+    assert!(third > second, "the index does not come again");
+    // Of many at once one has its way.
+    for round in 0..5 {
+        let text = Some(round.to_string());
+        bench.store.keep(bench.now, bench.next, "web", Meta, text, Expect::Is(third));
+        bench.next += 1;
+    }
+    bench.settle();
+    let results = core::mem::take(&mut bench.kept);
+    let done: Vec<u64> = results.iter().filter_map(|(_, result)| result.clone().ok()).collect();
+    assert_eq!((results.len(), done.len()), (5, 1), "{results:?}");
+    let (_, index) = bench.document("web", Meta).expect("it is there");
+    assert_eq!(index, done[0], "the answer says the index");
+}
+
+fn documents_stay(bench: &mut Bench<'_>) {
+    bench.register("web", "a");
+    let index = bench.keep("web", Document::Meta, Some("m"), Expect::Any).expect("it is kept");
+    bench.pass(bench.ttl * 3);
+    bench.settle();
+    assert_eq!(bench.document("web", Document::Meta), Some(("m".into(), index)));
+}
+
+fn tells_services_whole(bench: &mut Bench<'_>) {
+    use Document::{Leader, Meta, Service};
+    assert!(bench.keep("web", Service, Some("oldest"), Expect::Any).is_ok());
+    assert!(bench.keep("web", Meta, Some("1"), Expect::Any).is_ok());
+    for address in ["c", "a", "b"] {
+        bench.register("web", address);
+    }
+    let one = bench.follow(Interest::Service("web", None));
+    let all = bench.follow(Interest::All(None));
+    let snapshot = "+c +a +b !c web/service:oldest web/meta:1 =";
+    assert_eq!(bench.text(one), snapshot, "the oldest first");
+    assert_eq!(bench.text(all), snapshot);
+    bench.register_with("web", "a", Some(pair("k", "v")));
+    assert_eq!((bench.text(one), bench.text(all)), ("~a(k=v)".into(), "~a(k=v)".into()));
+    assert_eq!(bench.unregister("web", "c"), Ok(()));
+    assert_eq!(bench.text(one), "-c !a", "and who leads now");
+    assert!(bench.keep("web", Leader, Some("b"), Expect::Any).is_ok());
+    assert_eq!(bench.text(one), "web/leader:b !b");
+    bench.register("db", "x");
+    assert_eq!(bench.text(one), "");
+    assert_eq!(bench.text(all), "-c web/leader:b !b +x !x");
+    assert!(bench.keep("web", Meta, None, Expect::Any).is_ok());
+    assert_eq!(bench.text(one), "web/meta:");
+    let second = bench.follow(Interest::All(None));
+    assert_eq!(bench.text(second), "+x !x +a(k=v) +b !b web/service:oldest web/leader:b =");
+    // Of what changes while nobody reads, the latest state.
+    for round in 0..100 {
+        bench.register_with("web", "a", Some(pair("k", &round.to_string())));
+        assert!(bench.keep("web", Meta, Some(&round.to_string()), Expect::Any).is_ok());
+        bench.register("db", "y");
+        assert_eq!(bench.unregister("db", "y"), Ok(()));
+    }
+    assert_eq!(bench.text(one), "~a(k=99) web/meta:99");
+}
+
+/// What [`Store::told`] says is good for another subscription, or all is told again.
+fn goes_on_where_it_was(bench: &mut Bench<'_>) {
+    for address in ["a", "b", "c"] {
+        bench.register("web", address);
+    }
+    let id = bench.follow(Interest::Service("web", None));
+    assert_eq!(bench.text(id), "+a +b +c !a =");
+    let told = bench.store.told(id);
+    bench.store.unsubscribe(id);
+    bench.register("web", "d");
+    assert_eq!(bench.unregister("web", "a"), Ok(()));
+    bench.register_with("web", "b", Some(pair("k", "v")));
+    assert_eq!(bench.unregister("web", "c"), Ok(()));
+    bench.register("web", "c");
+    assert!(bench.keep("web", Document::Meta, Some("m"), Expect::Any).is_ok());
+    let again = bench.follow(Interest::Service("web", told));
+    let text = bench.text(again);
+    if told.is_some() {
+        assert_eq!(text, "+d -a !b ~b(k=v) ~c web/meta:m r");
+    } else {
+        assert_eq!(text, "+b(k=v) +d +c !b web/meta:m =");
+    }
+    let told = bench.store.told(again);
+    let once_more = bench.follow(Interest::All(told));
+    let text = bench.text(once_more);
+    assert!(if told.is_some() { text == "r" } else { text.ends_with('=') }, "{text}");
 }

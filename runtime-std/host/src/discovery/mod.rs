@@ -53,7 +53,7 @@ impl Discovery {
         let external = self.external_address.clone();
         let settings = &self.settings;
         let etcd = etcd::Config::from_settings(settings, ttl, seed)?;
-        let zookeeper = zookeeper::Config::from_settings(settings, ttl)?;
+        let zookeeper = zookeeper::Config::from_settings(settings, ttl, seed)?;
         if etcd.is_some() && zookeeper.is_some() {
             return Err("registrations are kept in one place: name it with --etcd or with \
                         --zookeeper, not with both"

@@ -10,14 +10,17 @@ use core::fmt;
 use serde::Deserialize as Derive;
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 
+use crate::discovery::Document;
 use crate::discovery::store::value;
 use crate::docker::base64;
 use crate::rpc::Attributes;
 
 /// Where instances are: behind it stand the service, a slash and the address, neither of which has a slash in it.
 pub(super) const PREFIX: &str = "/discoverd/instances/";
-/// The first key behind all of these.
-const BEHIND: &str = "/discoverd/instances0";
+/// Where documents are: behind it stand the service, a slash and the document's name.
+const DOCUMENTS: &str = "/discoverd/services/";
+/// The first key behind all of these. What others have put between instances and documents is passed over.
+const BEHIND: &str = "/discoverd/services0";
 /// So many instances are asked for at once.
 const PAGE: usize = 500;
 
@@ -29,8 +32,20 @@ pub(super) const TXN: &str = "/v3/kv/txn";
 pub(super) const WATCH: &str = "/v3/watch";
 pub(super) const AUTHENTICATE: &str = "/v3/auth/authenticate";
 
+/// The key of an instance, or of a document, in whose name the slash is doubled; see [`document_name`].
 fn key(name: &str) -> String {
-    base64(format!("{PREFIX}{name}").as_bytes())
+    base64(
+        match name.split_once("//") {
+            Some((service, document)) => format!("{DOCUMENTS}{service}/{document}"),
+            None => format!("{PREFIX}{name}"),
+        }
+        .as_bytes(),
+    )
+}
+
+/// What requests for a document are called; no instance is called so.
+pub(super) fn document_name(service: &str, which: Document) -> String {
+    format!("{service}//{}", which.name())
 }
 
 pub(super) fn grant(lease: i64, ttl: u64) -> String {
@@ -73,6 +88,22 @@ pub(super) fn put(
     let (key, value) = (key(name), base64(&value::write(attributes)));
     format!(
         r#"{{"compare":[{{"target":"MOD","key":"{key}","result":"EQUAL","mod_revision":"{expected}"}}],"success":[{{"request_put":{{"key":"{key}","value":"{value}","lease":"{lease}"}}}}],"failure":[{{"request_range":{{"key":"{key}"}}}}]}}"#
+    )
+}
+
+/// Puts a document, or (`None`) deletes it, if it was last changed at `expected`, 0 if it was not there; else tells how it is.
+/// `writer` is a number by which it can be told later whether it was this that put it.
+pub(super) fn keep(name: &str, text: Option<&str>, writer: u64, expected: i64) -> String {
+    let key = key(name);
+    let change = match text {
+        Some(text) => {
+            let value = base64(&value::write_text(text, writer));
+            format!(r#"{{"request_put":{{"key":"{key}","value":"{value}"}}}}"#)
+        }
+        None => format!(r#"{{"request_delete_range":{{"key":"{key}"}}}}"#),
+    };
+    format!(
+        r#"{{"compare":[{{"target":"MOD","key":"{key}","result":"EQUAL","mod_revision":"{expected}"}}],"success":[{change}],"failure":[{{"request_range":{{"key":"{key}"}}}}]}}"#
     )
 }
 
@@ -161,6 +192,25 @@ impl Kv {
         let (service, address) = name.split_once('/')?;
         let is_one = !service.is_empty() && !address.is_empty() && !address.contains('/');
         is_one.then(|| name.to_owned())
+    }
+
+    /// Which document of which service it is.
+    pub(super) fn document(&self) -> Option<(String, Document)> {
+        let key = String::from_utf8(decode_base64(&self.key)?).ok()?;
+        let (service, which) = key.strip_prefix(DOCUMENTS)?.split_once('/')?;
+        let which = Document::from_name(which).filter(|_| !service.is_empty())?;
+        Some((service.to_owned(), which))
+    }
+
+    /// A document's text, and who wrote it; `None`: the value is not one of ours.
+    pub(super) fn text(&self) -> Option<(String, u64)> {
+        value::read_text(&decode_base64(&self.value)?)
+    }
+
+    /// Whether it stands where nothing of ours does.
+    pub(super) fn is_foreign(&self) -> bool {
+        let key = decode_base64(&self.key).unwrap_or_default();
+        !key.starts_with(PREFIX.as_bytes()) && !key.starts_with(DOCUMENTS.as_bytes())
     }
 
     /// Its attributes; `None`: the value is not one of ours.
@@ -354,6 +404,37 @@ mod tests {
         for bad in ["", "x", "[1]", r#"{"attributes":{"k":1}}"#] {
             assert_eq!(kv("", bad).attributes(), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn a_document_is_found_in_its_key_and_value() {
+        let kv = |key: &str, value: &str| Kv {
+            key: base64(key.as_bytes()),
+            value: base64(value.as_bytes()),
+            ..Kv::default()
+        };
+        for (key, document) in [
+            ("/discoverd/services/web/meta", Some(("web", Document::Meta))),
+            (
+                "/discoverd/services/h\u{e4}\u{df} 1/leader",
+                Some(("h\u{e4}\u{df} 1", Document::Leader)),
+            ),
+            ("/discoverd/services/web", None),
+            ("/discoverd/services//meta", None),
+            ("/discoverd/services/web/other", None),
+            ("/discoverd/services/a/b/meta", None),
+            ("/discoverd/instances/web/meta", None),
+        ] {
+            let found = kv(key, "").document();
+            let found = found.as_ref().map(|(service, which)| (&**service, *which));
+            assert_eq!(found, document, "{key}");
+        }
+        assert_eq!(key("web//meta"), base64(b"/discoverd/services/web/meta"));
+        assert_eq!(key("web/meta"), base64(b"/discoverd/instances/web/meta"));
+        assert_eq!(kv("", r#"{"text":"\u00e4"}"#).text(), Some(("\u{e4}".to_owned(), 0)));
+        assert_eq!(kv("", r#"{"text":1}"#).text(), None);
+        assert!(kv("/discoverd/other/x", "").is_foreign());
+        assert!(!kv("/discoverd/services/x", "").is_foreign());
     }
 
     #[test]

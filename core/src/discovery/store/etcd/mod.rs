@@ -5,7 +5,10 @@
 //! deletes the key. The key's `create_revision` is when the instance was created, so that all who share an etcd agree on that
 //! and on the leader. A client may go on with its registration at another server, which finds the lease in the key.
 //!
-//! All instances are read once, at a revision, and watched from the next one on, with one watch for all services: etcd's work
+//! A [document](super::super::Document) is a key, `/discoverd/services/SERVICE/NAME`, whose value is its text in JSON. It hangs on
+//! no lease. The key's `mod_revision` is the document's index.
+//!
+//! All of these are read once, at a revision, and watched from the next one on, with one watch for all services: etcd's work
 //! does not grow with the number of subscribers, and who subscribes is told what is known here, at once. A watch that is quiet
 //! is replaced by another that begins where it ended, before it is let go of: a member that has fallen silent is found out so.
 //!
@@ -20,18 +23,19 @@ mod requests;
 mod view;
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::format;
 use alloc::string::String;
 use core::time::Duration;
 
-use super::{Store, StoreError, StoreEvent, StoreInput};
-use crate::discovery::{Event, Instance, Registration, Registry, SubscriptionId};
+use super::{Interest, Store, StoreError, StoreEvent, StoreInput};
+use crate::discovery::{Document, Event, Expect, Instance, Registration, Registry, SubscriptionId};
 use crate::id::{Key, Slab};
 use crate::time::Instant;
 use crate::timers::{TimerKey, Timers};
 use calls::{Calls, Outcome, Purpose};
 pub use config::Config;
 use requests::{Kind, Request};
-use view::{Found, View};
+use view::{All, Found, View};
 
 /// A request is answered within this time, whatever etcd does.
 pub const DEADLINE: Duration = Duration::from_secs(6);
@@ -78,8 +82,10 @@ struct Held {
 enum Step {
     Put(String, Found),
     Remove(String),
+    /// A document's text, and the revision of its change.
+    Document((String, Document), Option<String>, i64),
     /// All that there is.
-    All(BTreeMap<String, Found>),
+    All(All),
     Done(Key),
     /// From here on what is known is up to date.
     Live,
@@ -120,12 +126,6 @@ impl Etcd {
         };
         store.seek();
         store
-    }
-
-    /// What is known of it.
-    #[must_use]
-    pub const fn registry(&self) -> &Registry {
-        &self.registry
     }
 
     /// The TTL in etcd's seconds.
@@ -176,9 +176,14 @@ impl Etcd {
                     self.registry.remove(service, address, self.order);
                 }
             }
+            Step::Document((service, which), text, modified) => {
+                let text = text.map(Into::into);
+                self.registry.set_document(&service, which, text, modified.unsigned_abs());
+            }
             Step::All(all) => self.compare(all),
             Step::Done(key) => return self.done(key),
             Step::Live => {
+                self.view.note_known();
                 for id in core::mem::take(&mut self.waiting) {
                     self.registry.begin(id);
                 }
@@ -211,17 +216,36 @@ impl Store for Etcd {
     fn register(&mut self, now: Instant, request: u64, registration: Registration) {
         self.now = self.now.max(now);
         let Registration { service, address, attributes } = registration;
-        self.ask(request, (service, address), Kind::Register(attributes));
+        self.ask(request, format!("{service}/{address}"), Kind::Register(attributes));
     }
 
     fn unregister(&mut self, now: Instant, request: u64, service: &str, address: &str) {
         self.now = self.now.max(now);
-        self.ask(request, (service.into(), address.into()), Kind::Unregister { unsure: false });
+        self.ask(request, format!("{service}/{address}"), Kind::Unregister { unsure: false });
     }
 
-    fn subscribe(&mut self, now: Instant, service: &str) -> SubscriptionId {
+    fn keep(
+        &mut self,
+        now: Instant,
+        request: u64,
+        service: &str,
+        which: Document,
+        text: Option<String>,
+        expect: Expect,
+    ) {
         self.now = self.now.max(now);
-        let id = self.registry.subscribe_later(service);
+        let name = api::document_name(service, which);
+        let writer = self.random.u64(1..);
+        self.ask(request, name, Kind::Keep { text, expect, writer, unsure: false });
+    }
+
+    fn registry(&self) -> Result<&Registry, StoreError> {
+        self.check_known().map(|()| &self.registry)
+    }
+
+    fn subscribe(&mut self, now: Instant, interest: Interest<'_>) -> SubscriptionId {
+        self.now = self.now.max(now);
+        let id = self.registry.subscribe_later(interest);
         self.subscriptions.insert(id);
         if self.view.is_live() && self.steps.is_empty() {
             self.registry.begin(id);
@@ -241,6 +265,10 @@ impl Store for Etcd {
 
     fn next(&mut self, subscription: SubscriptionId) -> Option<Event> {
         self.registry.next(subscription)
+    }
+
+    fn told(&self, subscription: SubscriptionId) -> Option<u64> {
+        self.registry.told(subscription)
     }
 
     fn handle(&mut self, now: Instant, input: StoreInput<'_>) {

@@ -9,7 +9,8 @@ use core::time::Duration;
 use super::api::{self, Kv, Reply};
 use super::calls::{Outcome, Purpose};
 use super::{DEADLINE, Due, Etcd, Held, Step, instance_of, reason, unavailable};
-use crate::discovery::store::{StoreError, StoreEvent};
+use crate::discovery::Expect;
+use crate::discovery::store::{StoreError, StoreEvent, check_expected};
 use crate::id::Key;
 use crate::rpc::Attributes;
 use crate::timers::TimerKey;
@@ -48,6 +49,14 @@ pub(super) enum Kind {
         /// It may have been done, for all that is known.
         unsure: bool,
     },
+    Keep {
+        text: Option<String>,
+        expect: Expect,
+        /// Who puts it: so that it can be told from what others put.
+        writer: u64,
+        /// It may have been done, for all that is known.
+        unsure: bool,
+    },
 }
 
 /// What is asked of etcd.
@@ -63,6 +72,8 @@ enum Stage {
     Grant { lease: i64, expected: i64 },
     /// To put it.
     Put { lease: i64, expected: i64 },
+    /// To put or delete a document that was last changed then.
+    Change { expected: i64 },
     /// To delete it, if it is still the one that was created then.
     Delete { created: i64, lease: i64 },
     /// To end its lease, for the sake of those who do not know yet that it is deleted.
@@ -72,13 +83,17 @@ enum Stage {
 }
 
 impl Etcd {
-    pub(super) fn ask(&mut self, number: u64, (service, address): (String, String), kind: Kind) {
+    pub(super) fn ask(&mut self, number: u64, name: String, kind: Kind) {
         if self.requests.len() >= MOST {
             let error = unavailable("too many requests wait for etcd: try again later");
-            self.out.push_back(StoreEvent::Done(number, Err(error)));
+            let is_document = matches!(kind, Kind::Keep { .. });
+            self.out.push_back(if is_document {
+                StoreEvent::Kept(number, Err(error))
+            } else {
+                StoreEvent::Done(number, Err(error))
+            });
             return;
         }
-        let name = format!("{service}/{address}");
         let (timers, until) = (&mut self.timers, self.now + DEADLINE);
         let key = self.requests.insert_with(|key| Request {
             number,
@@ -107,6 +122,10 @@ impl Etcd {
         let held = self.held.get(&request.name).zip(instance);
         let is_up_to_date = self.view.is_live() && self.steps.is_empty();
         let stage = match (&request.kind, held) {
+            (Kind::Keep { expect: Expect::Absent, .. }, _) => Stage::Change { expected: 0 },
+            (Kind::Keep { expect: Expect::Is(index @ 1..), .. }, _) => {
+                Stage::Change { expected: index.cast_signed() }
+            }
             _ if !is_up_to_date => Stage::Look,
             (Kind::Register(_), None) => self.fresh_lease(0),
             (Kind::Register(attributes), Some((held, instance)))
@@ -142,6 +161,10 @@ impl Etcd {
             Stage::Put { lease, expected } => {
                 let Kind::Register(attributes) = &request.kind else { return };
                 (api::TXN, api::put(name, attributes.as_ref(), lease, expected))
+            }
+            Stage::Change { expected } => {
+                let Kind::Keep { text, writer, .. } = &request.kind else { return };
+                (api::TXN, api::keep(name, text.as_deref(), *writer, expected))
             }
             Stage::Delete { created, .. } => (api::TXN, api::delete(name, created)),
             Stage::Revoke { lease, .. } => (api::REVOKE, api::lease(lease)),
@@ -213,6 +236,11 @@ impl Etcd {
                 Some(kv) => self.found(key, &kv),
                 None => self.absent(key),
             },
+            Stage::Change { .. } if reply.succeeded => self.left_at(key, revision),
+            Stage::Change { .. } => match reply.found() {
+                Some(kv) => self.found(key, &kv),
+                None => self.missing(key, revision),
+            },
             Stage::Delete { lease, .. } if reply.succeeded => self.deleted(key, lease, revision),
             Stage::Delete { lease, .. } => match (self.is_unsure(key), reply.found()) {
                 // Only the answer was lost; or it was gone already, which is as good.
@@ -228,8 +256,20 @@ impl Etcd {
     fn found(&mut self, key: Key, kv: &Kv) {
         let Some(request) = self.requests.get(key) else { return };
         let (lease, modified, created) = (kv.lease, kv.mod_revision, kv.create_revision);
-        let Kind::Register(attributes) = &request.kind else {
-            return self.go(key, Stage::Delete { created, lease });
+        let attributes = match &request.kind {
+            Kind::Register(attributes) => attributes,
+            Kind::Unregister { .. } => return self.go(key, Stage::Delete { created, lease }),
+            Kind::Keep { expect, writer, unsure, .. } => {
+                if *unsure && kv.text().is_some_and(|(_, by)| by == *writer) {
+                    // It was put; only the answer was lost.
+                    return self.left_at(key, modified);
+                }
+                let checked = check_expected(Some(modified.unsigned_abs()), *expect);
+                return match checked {
+                    Ok(()) => self.go_on_changing(key, modified),
+                    Err(error) => self.done_at(key, Err(error), modified),
+                };
+            }
         };
         let same = kv.attributes().as_ref() == Some(attributes);
         if lease != 0 && request.granted == Some(lease) && same {
@@ -253,9 +293,28 @@ impl Etcd {
         let index = revision.unsigned_abs();
         match request.kind {
             Kind::Register(_) => self.absent(key),
-            Kind::Unregister { unsure: true } => self.done_at(key, Ok(()), 0),
+            Kind::Keep { text: None, expect: Expect::Any, .. }
+            | Kind::Keep { text: None, unsure: true, .. }
+            | Kind::Unregister { unsure: true } => self.done_at(key, Ok(()), 0),
             Kind::Unregister { .. } => self.done_at(key, Err(StoreError::NotFound { index }), 0),
+            Kind::Keep { expect, .. } => match check_expected(None, expect) {
+                Ok(()) => self.go_on_changing(key, 0),
+                Err(error) => self.done_at(key, Err(error), 0),
+            },
         }
+    }
+
+    /// The document is as it may be: it is changed, at once unless others have changed it again and again.
+    fn go_on_changing(&mut self, key: Key, expected: i64) {
+        let Some(request) = self.requests.get_mut(key) else { return };
+        let stage = Stage::Change { expected };
+        if let Stage::Change { .. } = request.stage {
+            request.failures += 1;
+            request.stage = stage;
+            request.trouble = String::from("the document there changes all the time");
+            return self.pause(key);
+        }
+        self.go(key, stage);
     }
 
     fn is_unsure(&self, key: Key) -> bool {
@@ -307,8 +366,8 @@ impl Etcd {
     /// A call came to nothing: it is made again, of the next member.
     fn request_failed(&mut self, key: Key, reason: String) {
         let Some(request) = self.requests.get_mut(key) else { return };
-        if let (Kind::Unregister { unsure }, Stage::Delete { .. }) =
-            (&mut request.kind, request.stage)
+        if let (Kind::Unregister { unsure }, Stage::Delete { .. })
+        | (Kind::Keep { unsure, .. }, Stage::Change { .. }) = (&mut request.kind, request.stage)
         {
             *unsure = true;
         }
@@ -366,7 +425,7 @@ impl Etcd {
     /// A request is answered, and the next one for its instance begins.
     pub(super) fn done(&mut self, key: Key) -> Option<StoreEvent> {
         let request = self.requests.remove(key)?;
-        let Request { number, name, call, deadline, again, result, modified, .. } = request;
+        let Request { number, name, kind, call, deadline, again, result, modified, .. } = request;
         self.timers.cancel(deadline);
         if let Some(again) = again {
             self.timers.cancel(again);
@@ -386,6 +445,10 @@ impl Etcd {
                 None => _ = self.queues.remove(&name),
             }
         }
-        Some(StoreEvent::Done(number, result.unwrap_or_else(|| Err(unavailable("no answer")))))
+        let result = result.unwrap_or_else(|| Err(unavailable("no answer")));
+        Some(match kind {
+            Kind::Keep { .. } => StoreEvent::Kept(number, result.map(|()| modified.unsigned_abs())),
+            Kind::Register(_) | Kind::Unregister { .. } => StoreEvent::Done(number, result),
+        })
     }
 }

@@ -9,7 +9,8 @@ use core::time::Duration;
 use super::api::{self, Kv, Watched};
 use super::calls::{Outcome, Purpose};
 use super::{Due, Etcd, Step, reason, unavailable};
-use crate::discovery::store::StoreEvent;
+use crate::discovery::Document;
+use crate::discovery::store::{StoreError, StoreEvent};
 use crate::rpc::Attributes;
 use crate::time::Instant;
 use crate::timers::TimerKey;
@@ -34,6 +35,10 @@ pub(super) struct View {
     next: Option<Watch>,
     due: Option<TimerKey>,
     silence: Option<TimerKey>,
+    /// What was read first of all has been told.
+    known: bool,
+    /// Since when it is not up to date any more.
+    lost: Option<Instant>,
     /// How often it came to nothing since it was last up to date.
     failures: u32,
     /// Why, last.
@@ -48,7 +53,15 @@ pub(super) struct View {
 struct Paging {
     call: u64,
     revision: i64,
-    all: BTreeMap<String, Found>,
+    all: All,
+}
+
+/// All that there is.
+#[derive(Default, Debug)]
+pub(super) struct All {
+    instances: BTreeMap<String, Found>,
+    /// Texts, and when they were last changed.
+    documents: BTreeMap<(String, Document), (String, i64)>,
 }
 
 #[derive(Debug)]
@@ -82,6 +95,8 @@ impl Default for View {
             next: None,
             due: None,
             silence: None,
+            known: false,
+            lost: None,
             failures: 0,
             trouble: String::from("it has not answered yet"),
             is_said: false,
@@ -100,6 +115,11 @@ impl View {
         self.seen
     }
 
+    /// All that was read is in the registry.
+    pub(super) const fn note_known(&mut self) {
+        self.known = true;
+    }
+
     pub(super) fn trouble(&self) -> &str {
         &self.trouble
     }
@@ -111,7 +131,7 @@ impl Etcd {
         self.set_view_timer(None);
         if self.view.stale {
             let call = self.calls.call(self.now, Purpose::Page, api::RANGE, api::page(None, 0));
-            self.view.paging = Some(Paging { call, revision: 0, all: BTreeMap::new() });
+            self.view.paging = Some(Paging { call, revision: 0, all: All::default() });
         } else {
             self.begin_watch();
         }
@@ -177,12 +197,16 @@ impl Etcd {
         }
         let last = reply.kvs.last().and_then(Kv::key);
         for kv in reply.kvs {
+            if let (Some(document), Some((text, _))) = (kv.document(), kv.text()) {
+                paging.all.documents.insert(document, (text, kv.mod_revision));
+                continue;
+            }
             let Some(name) = kv.name() else {
                 self.is_odd(&kv);
                 continue;
             };
             match found(kv) {
-                Ok(found) => _ = paging.all.insert(name, found),
+                Ok(found) => _ = paging.all.instances.insert(name, found),
                 Err(kv) => self.is_odd(&kv),
             }
         }
@@ -204,10 +228,10 @@ impl Etcd {
     }
 
     fn is_odd(&mut self, kv: &Kv) {
-        if !core::mem::replace(&mut self.view.is_odd, true) {
+        if !kv.is_foreign() && !core::mem::replace(&mut self.view.is_odd, true) {
             let key = kv.shown();
             self.out.push_back(StoreEvent::Warn(format!(
-                "in etcd {key} is no instance that discoverd has written: it is left alone, and so are others like it"
+                "in etcd {key} is nothing that discoverd has written: it is left alone, and so are others like it"
             )));
         }
     }
@@ -284,6 +308,15 @@ impl Etcd {
                 continue;
             }
             self.view.seen = self.view.seen.max(kv.mod_revision);
+            if let Some((service, which)) = kv.document() {
+                let kept = kv.text().filter(|_| !is_deletion);
+                if kept.is_none() && !is_deletion {
+                    self.is_odd(&kv);
+                }
+                let kept = kept.map(|(text, _)| text);
+                self.steps.push_back(Step::Document((service, which), kept, kv.mod_revision));
+                continue;
+            }
             let Some(name) = kv.name() else {
                 self.is_odd(&kv);
                 continue;
@@ -316,6 +349,7 @@ impl Etcd {
             }
         }
         self.view.failures = 0;
+        self.view.lost = None;
         if let Some(timer) = self.view.silence.take() {
             self.timers.cancel(timer);
         }
@@ -331,6 +365,9 @@ impl Etcd {
 
     /// It came to nothing, and is tried again: at once, if there is a member that was not tried yet.
     fn view_failed(&mut self, reason: String) {
+        if self.view.is_live() {
+            self.view.lost.get_or_insert(self.now);
+        }
         self.drop_watches();
         self.view.trouble = reason;
         self.view.failures += 1;
@@ -353,6 +390,16 @@ impl Etcd {
         };
         self.watch_silence();
         self.set_view_timer(Some(pause));
+    }
+
+    /// Whether what was read first of all is in the registry.
+    pub(super) fn check_known(&self) -> Result<(), StoreError> {
+        let is_lost = self.view.lost.is_some_and(|lost| self.now - lost >= self.ttl);
+        if self.view.known && !is_lost {
+            return Ok(());
+        }
+        let trouble = &self.view.trouble;
+        Err(unavailable(&format!("etcd cannot be watched: {trouble}")))
     }
 
     /// Has subscriptions end if they are not up to date for too long.
@@ -390,7 +437,9 @@ impl Etcd {
     }
 
     /// Tells the difference between what is known and what there is.
-    pub(super) fn compare(&mut self, all: BTreeMap<String, Found>) {
+    pub(super) fn compare(&mut self, all: All) {
+        let All { instances: all, documents } = all;
+        self.compare_documents(documents);
         let mut changed: Vec<(String, Found)> = Vec::new();
         let gone: Vec<String> =
             self.held.keys().filter(|name| !all.contains_key(*name)).cloned().collect();
@@ -406,6 +455,26 @@ impl Etcd {
         }
         for name in gone.into_iter().rev() {
             self.steps.push_front(Step::Remove(name));
+        }
+    }
+}
+
+impl Etcd {
+    fn compare_documents(&mut self, mut all: BTreeMap<(String, Document), (String, i64)>) {
+        for (service, which, kept) in self.registry.documents(None) {
+            let key = (service.to_string(), which);
+            match all.get(&key) {
+                Some((_, modified)) if modified.unsigned_abs() == kept.index => {
+                    all.remove(&key);
+                }
+                Some(_) => {}
+                None => self.steps.push_front(Step::Document(key, None, 0)),
+            }
+        }
+        let mut changed: Vec<_> = all.into_iter().collect();
+        changed.sort_by_key(|(_, (_, modified))| *modified);
+        for (key, (text, modified)) in changed.into_iter().rev() {
+            self.steps.push_front(Step::Document(key, Some(text), modified));
         }
     }
 }

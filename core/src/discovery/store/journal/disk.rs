@@ -8,6 +8,7 @@ use core::time::Duration;
 
 use super::record::{MAGIC, Record};
 use super::{Journal, Step, put};
+use crate::discovery::Document;
 use crate::discovery::store::{Persist, StoreError};
 use crate::time::Instant;
 
@@ -23,6 +24,8 @@ pub(super) enum Work {
 pub(super) struct Rewrite {
     /// Up to where instances are in it.
     last: Option<(Arc<str>, Arc<str>)>,
+    /// Up to where documents are, behind the instances.
+    document: Option<(Arc<str>, Document)>,
     all: bool,
     /// What was written to the file meanwhile, and has to be in the other one too.
     behind: Vec<u8>,
@@ -124,6 +127,17 @@ impl Journal {
                     rewrite.last =
                         Some((Arc::clone(&instance.service), Arc::clone(&instance.address)));
                 }
+                None => break,
+            }
+        }
+        while !rewrite.all && bytes.len() < end {
+            let last = rewrite.document.as_ref().map(|(service, which)| (&**service, *which));
+            let next = self.registry.documents(last).next();
+            match next {
+                Some((service, which, kept)) => {
+                    Record::keep(kept.index, (service, which), Some(&kept.text), &mut bytes);
+                    rewrite.document = Some((Arc::clone(service), which));
+                }
                 None => rewrite.all = true,
             }
         }
@@ -173,6 +187,7 @@ impl Journal {
         }
         self.health = Health::Failed { reason: reason.to_string(), again };
         self.pending.clear();
+        self.pending_documents.clear();
         // What the next changes are called has to be larger all the same: the file may have these.
         let steps = core::mem::take(&mut self.written).steps;
         let more = core::mem::take(&mut self.collected).steps;
@@ -181,6 +196,10 @@ impl Journal {
                 Step::Answer(request, _) => {
                     let error = StoreError::Unavailable(unwritable(reason));
                     self.safe.push_back(Step::Answer(request, Err(error)));
+                }
+                Step::Kept(request, _) => {
+                    let error = StoreError::Unavailable(unwritable(reason));
+                    self.safe.push_back(Step::Kept(request, Err(error)));
                 }
                 Step::Change(Record::Remove { service, address, .. }) => {
                     // One that has expired is to expire again.

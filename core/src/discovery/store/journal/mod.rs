@@ -13,8 +13,8 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
-use super::{Persist, Store, StoreError, StoreEvent, StoreInput};
-use crate::discovery::{Event, Instance, Registration, Registry, SubscriptionId};
+use super::{Interest, Persist, Store, StoreError, StoreEvent, StoreInput, check_expected};
+use crate::discovery::{Document, Event, Expect, Instance, Registration, Registry, SubscriptionId};
 use crate::rpc::Attributes;
 use crate::time::Instant;
 use disk::{Health, Rewrite, Work};
@@ -37,6 +37,8 @@ pub struct Journal {
     index: u64,
     /// What becomes of instances that changes under way are about.
     pending: Unsaved,
+    /// The same of documents: the index of the change, and whether they are there behind it.
+    pending_documents: BTreeMap<(String, Document), (u64, bool)>,
     /// Changes that are to be written next.
     collected: Batch,
     /// Those that are being written.
@@ -107,6 +109,7 @@ struct Batch {
 enum Step {
     Change(Record),
     Answer(u64, Result<(), StoreError>),
+    Kept(u64, Result<u64, StoreError>),
 }
 
 /// Why a file is no journal.
@@ -138,6 +141,7 @@ impl Journal {
             due: false,
             index: 0,
             pending: Unsaved::default(),
+            pending_documents: BTreeMap::new(),
             collected: Batch::default(),
             written: Batch::default(),
             safe: VecDeque::new(),
@@ -182,12 +186,6 @@ impl Journal {
         Ok((journal, whole))
     }
 
-    /// What it holds: all that is on the disk.
-    #[must_use]
-    pub const fn registry(&self) -> &Registry {
-        &self.registry
-    }
-
     fn apply(&mut self, record: Record) {
         match record {
             Record::Put { index, created, service, address, attributes } => {
@@ -200,6 +198,15 @@ impl Journal {
                 self.registry.advance(index);
             }
             Record::Index(index) => self.registry.advance(index),
+            Record::Keep { index, service, which, text } => {
+                if let Some(before) = self.registry.document(&service, which) {
+                    self.live -= Record::keep_size(&service, &before.text);
+                }
+                if let Some(text) = &text {
+                    self.live += Record::keep_size(&service, text);
+                }
+                self.registry.set_document(&service, which, text.map(Into::into), index);
+            }
         }
     }
 
@@ -242,6 +249,11 @@ impl Journal {
                 self.pending.insert(service, address, Pending { index: *index, state: None });
             }
             Record::Index(index) => return Record::index(*index, out),
+            Record::Keep { index, service, which, text } => {
+                Record::keep(*index, (service, *which), text.as_deref(), out);
+                let key = (service.clone(), *which);
+                self.pending_documents.insert(key, (*index, text.is_some()));
+            }
         }
         self.collected.steps.push(Step::Change(record));
     }
@@ -304,8 +316,44 @@ impl Store for Journal {
         self.collected.steps.push(Step::Answer(request, Ok(())));
     }
 
-    fn subscribe(&mut self, _now: Instant, service: &str) -> SubscriptionId {
-        self.registry.subscribe(service)
+    fn keep(
+        &mut self,
+        _now: Instant,
+        request: u64,
+        service: &str,
+        which: Document,
+        text: Option<String>,
+        expect: Expect,
+    ) {
+        let key = (service.to_string(), which);
+        let found = match self.pending_documents.get(&key) {
+            Some((index, is_there)) => is_there.then_some(*index),
+            None => self.registry.document(service, which).map(|kept| kept.index),
+        };
+        let is_nothing = text.is_none() && found.is_none();
+        let result = match check_expected(found, expect) {
+            Ok(()) if is_nothing => Ok(0),
+            Ok(()) => self.unavailable().map_or(Ok(self.index + 1), Err),
+            Err(error) => Err(error),
+        };
+        if let Ok(index @ 1..) = result {
+            self.index = index;
+            self.change(Record::Keep { index, service: service.to_string(), which, text });
+        }
+        let answer = Step::Kept(request, result);
+        if self.pending_documents.contains_key(&key) {
+            self.collected.steps.push(answer);
+        } else {
+            self.safe.push_back(answer);
+        }
+    }
+
+    fn registry(&self) -> Result<&Registry, StoreError> {
+        Ok(&self.registry)
+    }
+
+    fn subscribe(&mut self, _now: Instant, interest: Interest<'_>) -> SubscriptionId {
+        self.registry.subscribe(interest)
     }
 
     fn unsubscribe(&mut self, subscription: SubscriptionId) {
@@ -314,6 +362,10 @@ impl Store for Journal {
 
     fn next(&mut self, subscription: SubscriptionId) -> Option<Event> {
         self.registry.next(subscription)
+    }
+
+    fn told(&self, subscription: SubscriptionId) -> Option<u64> {
+        self.registry.told(subscription)
     }
 
     fn handle(&mut self, now: Instant, input: StoreInput<'_>) {
@@ -335,6 +387,9 @@ impl Store for Journal {
             match self.safe.pop_front() {
                 Some(Step::Answer(request, result)) => {
                     return Some(StoreEvent::Done(request, result));
+                }
+                Some(Step::Kept(request, result)) => {
+                    return Some(StoreEvent::Kept(request, result));
                 }
                 Some(Step::Change(record)) => self.commit(record),
                 None if self.due => match self.registry.expired(self.now, self.ttl) {
@@ -389,6 +444,12 @@ impl Journal {
         | Record::Remove { index, service, address } = &record
         {
             self.pending.done(service, address, *index);
+        }
+        if let Record::Keep { index, service, which, .. } = &record {
+            let key = (service.clone(), *which);
+            if self.pending_documents.get(&key).is_some_and(|(pending, _)| pending == index) {
+                self.pending_documents.remove(&key);
+            }
         }
         if let Record::Put { index, created, service, address, attributes } = record {
             self.put((&service, &address), attributes, created, index);

@@ -5,6 +5,7 @@
 //! put    = 1, index (8), created (8), service, address, attributes
 //! remove = 2, index (8), service, address
 //! index  = 3, index (8)
+//! keep   = 4, index (8), which document (1), service, 0 if it is removed, or: 1, length (4), UTF-8
 //! text   = length (2), UTF-8
 //! attributes = 0, or: 1, their number (2), key, value, …
 //! ```
@@ -12,13 +13,14 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+use crate::discovery::Document;
 use crate::rpc::Attributes;
 
 /// The first line of a journal.
 pub(super) const MAGIC: &[u8] = b"libswarm discovery journal 1\n";
 
-/// No record is longer; the longest that can be written has 18 KiB.
-const LONGEST: usize = 64 * 1024;
+/// No record is longer; the longest that can be written has a document of 64 KiB.
+const LONGEST: usize = 128 * 1024;
 
 /// What has become true.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -37,9 +39,39 @@ pub(super) enum Record {
     },
     /// The index has come that far.
     Index(u64),
+    Keep {
+        index: u64,
+        service: String,
+        which: Document,
+        text: Option<String>,
+    },
 }
 
 impl Record {
+    pub(super) fn keep(
+        index: u64,
+        (service, which): (&str, Document),
+        text: Option<&str>,
+        out: &mut Vec<u8>,
+    ) {
+        write(out, |out| {
+            out.push(4);
+            out.extend_from_slice(&index.to_le_bytes());
+            out.push(which as u8);
+            put_text(service, out);
+            out.push(text.is_some().into());
+            if let Some(text) = text {
+                out.extend_from_slice(&(text.len() as u32).to_le_bytes());
+                out.extend_from_slice(text.as_bytes());
+            }
+        });
+    }
+
+    /// How many bytes [`keep`](Self::keep) takes for a document that is there.
+    pub(super) const fn keep_size(service: &str, text: &str) -> u64 {
+        8 + 1 + 8 + 1 + 2 + service.len() as u64 + 1 + 4 + text.len() as u64
+    }
+
     pub(super) fn put(
         (index, created): (u64, u64),
         (service, address): (&str, &str),
@@ -132,6 +164,19 @@ pub(super) fn read(bytes: &[u8]) -> Option<(Record, &[u8])> {
         },
         2 => Record::Remove { index, service: text(payload)?, address: text(payload)? },
         3 => Record::Index(index),
+        4 => {
+            let which = usize::from(take::<1>(payload)?[0]);
+            let which = *Document::ALL.get(which)?;
+            let service = text(payload)?;
+            let text = match take::<1>(payload)?[0] {
+                0 => None,
+                _ => {
+                    let length = u32::from_le_bytes(take(payload)?);
+                    Some(utf8(payload, length as usize)?)
+                }
+            };
+            Record::Keep { index, service, which, text }
+        }
         _ => return None,
     };
     payload.is_empty().then_some((record, rest))
@@ -145,7 +190,11 @@ fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
 
 fn text(bytes: &mut &[u8]) -> Option<String> {
     let length = u16::from_le_bytes(take(bytes)?);
-    let (text, rest) = bytes.split_at_checked(length.into())?;
+    utf8(bytes, length.into())
+}
+
+fn utf8(bytes: &mut &[u8], length: usize) -> Option<String> {
+    let (text, rest) = bytes.split_at_checked(length)?;
     *bytes = rest;
     Some(core::str::from_utf8(text).ok()?.to_string())
 }
@@ -192,12 +241,20 @@ mod tests {
         assert_eq!(checksum(&[&[0; 32]]), 0x8a91_36aa);
     }
 
+    #[test]
+    fn the_longest_document_comes_back() {
+        let (service, text) = ("x".repeat(255), "x".repeat(crate::discovery::LONGEST_DOCUMENT));
+        let mut bytes = Vec::new();
+        Record::keep(1, (&service, Document::Meta), Some(&text), &mut bytes);
+        assert!(read(&bytes).is_some());
+    }
+
     proptest! {
         #[test]
         fn records_come_back_and_nothing_else_does(
             index: u64, created: u64, service in "\\PC{1,40}", address in "\\PC{1,40}",
             attributes in prop::option::of(prop::collection::btree_map("\\PC{0,9}", "\\PC{0,30}", 0..5)),
-            which in any::<prop::sample::Index>(), bit in 0_u8..8,
+            which in any::<prop::sample::Index>(), bit in 0_u8..8, document in "\\PC{0,60}",
         ) {
             let mut bytes = Vec::new();
             Record::put((index, created), (&service, &address), attributes.as_ref(), &mut bytes);
@@ -218,8 +275,22 @@ mod tests {
             Record::remove(index, &service, &address, &mut bytes);
             Record::index(index, &mut bytes);
             let (remove, rest) = read(&bytes).unwrap();
-            prop_assert_eq!(remove, Record::Remove { index, service, address });
+            prop_assert_eq!(remove, Record::Remove { index, service: service.clone(), address });
             prop_assert_eq!(read(rest), Some((Record::Index(index), &[][..])));
+            for which in Document::ALL {
+                for text in [None, Some(document.clone())] {
+                    let mut bytes = Vec::new();
+                    Record::keep(index, (&service, which), text.as_deref(), &mut bytes);
+                    if let Some(text) = &text {
+                        prop_assert_eq!(Record::keep_size(&service, text), bytes.len() as u64);
+                    }
+                    for cut in 0..bytes.len() {
+                        prop_assert_eq!(read(&bytes[..cut]), None);
+                    }
+                    let keep = Record::Keep { index, service: service.clone(), which, text };
+                    prop_assert_eq!(read(&bytes), Some((keep, &[][..])));
+                }
+            }
         }
 
         #[test]

@@ -10,9 +10,9 @@ use core::time::Duration;
 use proptest::prelude::*;
 
 use super::disk::SMALL;
-use super::{Journal, JournalError, MAGIC};
+use super::{Journal, JournalError, MAGIC, Record};
 use crate::discovery::store::{Persist, Store, StoreError, StoreEvent, StoreInput, suite};
-use crate::discovery::{Registration, TTL};
+use crate::discovery::{Document, Expect, Registration, TTL};
 use crate::rpc::Attributes;
 use crate::time::Instant;
 
@@ -56,6 +56,7 @@ struct Bench {
     disk: Disk,
     doing: Option<Persist>,
     done: Vec<(u64, Result<(), StoreError>)>,
+    kept: Vec<(u64, Result<u64, StoreError>)>,
     warnings: Vec<String>,
     now: Instant,
 }
@@ -66,13 +67,15 @@ impl Bench {
         let mut disk = disk;
         disk.file.truncate(whole as usize);
         disk.next.clear();
-        Self { journal, disk, doing: None, done: Vec::new(), warnings: Vec::new(), now }
+        let (done, kept, warnings) = (Vec::new(), Vec::new(), Vec::new());
+        Self { journal, disk, doing: None, done, kept, warnings, now }
     }
 
     fn poll(&mut self) {
         while let Some(event) = self.journal.poll() {
             match event {
                 StoreEvent::Done(request, result) => self.done.push((request, result)),
+                StoreEvent::Kept(request, result) => self.kept.push((request, result)),
                 StoreEvent::Warn(line) => self.warnings.push(line),
                 StoreEvent::Ready(_) => {}
                 _ => panic!("{event:?}"),
@@ -110,6 +113,16 @@ impl Bench {
         self.journal.register(self.now, request, registration);
     }
 
+    fn keep(&mut self, request: u64, service: &str, text: Option<&str>, expect: Expect) {
+        let text = text.map(String::from);
+        self.journal.keep(self.now, request, service, Document::Meta, text, expect);
+    }
+
+    fn documents(&self) -> BTreeMap<String, (String, u64)> {
+        let all = self.journal.registry().unwrap().documents(None);
+        all.map(|(name, _, kept)| (name.to_string(), (kept.text.to_string(), kept.index))).collect()
+    }
+
     fn pass(&mut self, to: Instant) {
         while let Some(due) = self.journal.poll_timeout().filter(|due| *due <= to) {
             self.now = self.now.max(due);
@@ -120,7 +133,7 @@ impl Bench {
     }
 
     fn all(&self) -> BTreeMap<String, (u64, Option<Attributes>)> {
-        let all = self.journal.registry().instances("web");
+        let all = self.journal.registry().unwrap().instances("web");
         all.map(|it| (it.address.to_string(), (it.created, it.attributes.clone()))).collect()
     }
 
@@ -153,6 +166,78 @@ fn what_is_acknowledged_is_on_the_disk() {
     bench.register(3, "c", None);
     bench.settle();
     assert_eq!(bench.all()["c"].0, 3);
+}
+
+#[test]
+fn documents_are_on_the_disk_as_instances_are() {
+    let mut bench = Bench::open(Disk::default(), Instant::ZERO);
+    bench.keep(1, "web", Some("1"), Expect::Absent);
+    // What is under way counts for those who come behind it, and they are answered behind it.
+    bench.keep(2, "web", Some("2"), Expect::Absent);
+    bench.keep(3, "web", Some("3"), Expect::Is(1));
+    bench.poll();
+    assert_eq!((bench.kept.len(), bench.documents().len()), (0, 0));
+    bench.settle();
+    let exists = Err(StoreError::Exists { index: 1 });
+    assert_eq!(bench.kept, [(1, Ok(1)), (2, exists), (3, Ok(2))]);
+    bench.keep(4, "db", Some("x"), Expect::Any);
+    bench.keep(5, "gone", Some("x"), Expect::Any);
+    bench.keep(6, "gone", None, Expect::Any);
+    bench.register(7, "a", None);
+    bench.settle();
+    let all = bench.documents();
+    assert_eq!((all.len(), &all["web"]), (2, &("3".to_string(), 2)));
+    assert_eq!((bench.documents().len(), bench.all()["a"].0), (2, 6));
+    // Wherever the file is cut, there is what came before.
+    for length in MAGIC.len()..bench.disk.file.len() {
+        let disk = Disk { file: bench.disk.file[..length].to_vec(), ..Disk::default() };
+        let cut = Bench::open(disk, Instant::ZERO).documents();
+        assert!(cut.get("web").is_none_or(|(text, _)| text == "1" || text == "3"), "{length}");
+    }
+    let mut bench = bench.restart(Instant::ZERO);
+    assert_eq!((bench.documents(), bench.journal.index), (all, 6));
+    bench.pass(seconds(100));
+    assert_eq!((bench.all().len(), bench.documents().len()), (0, 2));
+}
+
+/// Written before there were documents.
+#[test]
+fn an_older_journal_is_read() {
+    let mut file = MAGIC.to_vec();
+    Record::put((1, 1), ("web", "a"), None, &mut file);
+    Record::remove(2, "web", "a", &mut file);
+    Record::put((3, 3), ("web", "b"), None, &mut file);
+    let mut bench = Bench::open(Disk { file, ..Disk::default() }, Instant::ZERO);
+    assert_eq!(bench.all().len(), 1);
+    bench.keep(1, "web", Some("x"), Expect::Any);
+    bench.settle();
+    assert_eq!(bench.restart(Instant::ZERO).documents()["web"], ("x".to_string(), 4));
+}
+
+#[test]
+fn documents_are_written_anew_with_the_file() {
+    let mut bench = Bench::open(Disk::default(), Instant::ZERO);
+    let text = |round: u64| format!("{round:0>9000}");
+    for round in 0..3_000_u64 {
+        let name = format!("{}", round % 40);
+        let kept = (round % 7 != 0).then(|| text(round));
+        bench.keep(round, &name, kept.as_deref(), Expect::Any);
+        bench.register(round, &name, None);
+        if round % 3 == 0 {
+            bench.work();
+        }
+        if round % 500 == 0 {
+            bench.settle();
+            let all = bench.documents();
+            assert_eq!(Bench::open(bench.disk.clone(), Instant::ZERO).documents(), all, "{round}");
+        }
+    }
+    bench.settle();
+    assert!(bench.disk.replaced > 1, "{}", bench.disk.replaced);
+    assert!(bench.disk.file.len() < 3 * SMALL as usize, "{}", bench.disk.file.len());
+    let (all, live) = (bench.documents(), bench.journal.live);
+    let again = bench.restart(Instant::ZERO);
+    assert_eq!((again.documents(), again.journal.live), (all, live));
 }
 
 #[test]
@@ -330,6 +415,7 @@ fn a_disk_that_fails_is_said_and_tried_again() {
     bench.register(2, "b", None);
     bench.poll();
     bench.register(3, "c", None);
+    bench.keep(10, "web", Some("m"), Expect::Any);
     // Half of it came to the disk.
     bench.disk.file.extend_from_slice(b"half a record");
     bench.fail();
@@ -337,6 +423,10 @@ fn a_disk_that_fails_is_said_and_tried_again() {
         "the journal cannot be written: no space left on device".to_string(),
     );
     assert_eq!(bench.done, [(2, Err(error.clone())), (3, Err(error.clone()))]);
+    assert_eq!(bench.kept, [(10, Err(error.clone()))]);
+    bench.keep(11, "web", Some("m"), Expect::Absent);
+    bench.poll();
+    assert_eq!(bench.kept[1..], [(11, Err(error.clone()))]);
     assert_eq!(bench.warnings.len(), 1);
     // Heartbeats go on, changes do not, and nobody who is on the disk is said to be gone.
     bench.done.clear();

@@ -27,6 +27,8 @@ pub struct Config {
     /// How long an instance stays after its last heartbeat, and the session's timeout. ZooKeeper grants what lies between 2 and
     /// 20 of its ticks, as a rule 4 s to 40 s.
     pub ttl: Duration,
+    /// Where the numbers of those who write documents come from: different for every process.
+    pub seed: u64,
 }
 
 impl Config {
@@ -35,7 +37,11 @@ impl Config {
     /// # Errors
     ///
     /// Something is wrong with them; the message is for those who wrote them.
-    pub fn from_settings(settings: &StoreSettings, ttl: Duration) -> Result<Option<Self>, String> {
+    pub fn from_settings(
+        settings: &StoreSettings,
+        ttl: Duration,
+        seed: u64,
+    ) -> Result<Option<Self>, String> {
         let Some(servers) = &settings.zookeeper else {
             return match &settings.zookeeper_auth {
                 Some(_) => {
@@ -68,7 +74,7 @@ impl Config {
             }
             auth => auth.clone(),
         };
-        Ok(Some(Self { endpoints, chroot: chroot.to_owned(), auth, ttl }))
+        Ok(Some(Self { endpoints, chroot: chroot.to_owned(), auth, ttl, seed }))
     }
 }
 
@@ -91,7 +97,7 @@ mod tests {
         let mut settings = StoreSettings::default();
         settings.zookeeper = zookeeper.map(Into::into);
         settings.zookeeper_auth = auth.map(Into::into);
-        Config::from_settings(&settings, Duration::from_secs(10))
+        Config::from_settings(&settings, Duration::from_secs(10), 1)
     }
 
     #[test]

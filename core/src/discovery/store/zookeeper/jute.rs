@@ -25,6 +25,7 @@ pub(super) mod code {
     pub(in super::super) const UNIMPLEMENTED: i32 = -6;
     pub(in super::super) const NO_NODE: i32 = -101;
     pub(in super::super) const NO_AUTH: i32 = -102;
+    pub(in super::super) const BAD_VERSION: i32 = -103;
     pub(in super::super) const NODE_EXISTS: i32 = -110;
     pub(in super::super) const NOT_EMPTY: i32 = -111;
     pub(in super::super) const INVALID_ACL: i32 = -114;
@@ -294,7 +295,7 @@ pub(super) fn name(code: i32) -> &'static str {
         -8 => "bad arguments",
         code::NO_NODE => "no node",
         code::NO_AUTH => "permission denied",
-        -103 => "bad version",
+        code::BAD_VERSION => "bad version",
         -108 => "no children for ephemerals",
         code::NODE_EXISTS => "node exists",
         code::NOT_EMPTY => "not empty",

@@ -14,8 +14,8 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::{Store, StoreError, StoreEvent, StoreInput, value};
-use crate::discovery::{Event, Registration, Registry, SubscriptionId};
+use super::{Interest, Store, StoreError, StoreEvent, StoreInput, check_expected, value};
+use crate::discovery::{Document, Event, Expect, Registration, Registry, SubscriptionId};
 use crate::id::{Key, Slab};
 use crate::rpc::Attributes;
 use crate::time::Instant;
@@ -23,7 +23,7 @@ use crate::timers::{TimerKey, Timers};
 pub use config::Config;
 use requests::{Hold, Kind, Request};
 use session::{Heard, Purpose, Session};
-use view::{Found, View};
+use view::{Found, View, What, document_name, document_of};
 
 /// A request is answered within this time, whatever ZooKeeper does.
 pub const DEADLINE: Duration = Duration::from_secs(6);
@@ -39,10 +39,11 @@ pub struct Zookeeper {
     registry: Registry,
     session: Session,
     view: View,
-    /// The node with the instances.
-    root: String,
+    /// The node with everything.
+    base: String,
     has_auth: bool,
-    /// When each instance was created and last changed, by its name: service, slash, address.
+    /// When each instance was created and last changed, by its name: service, slash, address. And each document, whose name begins
+    /// with a slash.
     known: BTreeMap<String, (i64, i64)>,
     /// What this server holds, or may hold.
     holds: BTreeMap<String, Hold>,
@@ -64,6 +65,7 @@ pub struct Zookeeper {
     order: u64,
     /// Nobody's time ends before this.
     spared: Instant,
+    random: fastrand::Rng,
     ttl: Duration,
     now: Instant,
 }
@@ -101,13 +103,13 @@ impl Zookeeper {
     /// One that begins to read what is there.
     #[must_use]
     pub fn new(now: Instant, config: Config) -> Self {
-        let Config { endpoints, chroot, auth, ttl } = config;
+        let Config { endpoints, chroot, auth, ttl, seed } = config;
         let has_auth = auth.is_some();
         Self {
             registry: Registry::new(),
             session: Session::new(now, &endpoints, auth, ttl),
             view: View::default(),
-            root: format!("{chroot}/discoverd/instances"),
+            base: format!("{chroot}/discoverd"),
             has_auth,
             known: BTreeMap::new(),
             holds: BTreeMap::new(),
@@ -123,15 +125,10 @@ impl Zookeeper {
             out: VecDeque::new(),
             order: 0,
             spared: now,
+            random: fastrand::Rng::with_seed(seed),
             ttl,
             now,
         }
-    }
-
-    /// What is known of it.
-    #[must_use]
-    pub const fn registry(&self) -> &Registry {
-        &self.registry
     }
 
     fn set_timer(&mut self, after: Duration, due: Due) -> TimerKey {
@@ -199,6 +196,7 @@ impl Zookeeper {
             Step::Beaten(key) => self.check_beat(key),
             Step::Done(key) => return self.done(key),
             Step::Live => {
+                self.view.note_known();
                 for id in core::mem::take(&mut self.waiting) {
                     self.registry.begin(id);
                 }
@@ -215,17 +213,27 @@ impl Zookeeper {
             self.steps.push_front(Step::Put(name, zxid, found));
             return;
         }
-        if let Some(hold) = self.holds.get_mut(&name) {
-            hold.sure &= hold.created == found.created || zxid < hold.since;
-        }
-        let Some((service, address)) = name.split_once('/') else { return };
-        let Found { attributes, created, modified } = found;
-        let is_told = before.is_some()
-            && self.registry.get(service, address).is_some_and(|it| it.attributes == attributes);
-        if !is_told {
-            self.order += 1;
-            let created = created.unsigned_abs();
-            self.registry.put_created(service, address, attributes, created, self.order);
+        let Found { what, created, modified } = found;
+        match what {
+            What::Instance(attributes) => {
+                if let Some(hold) = self.holds.get_mut(&name) {
+                    hold.sure &= hold.created == created || zxid < hold.since;
+                }
+                let Some((service, address)) = name.split_once('/') else { return };
+                let known = self.registry.get(service, address).filter(|_| before.is_some());
+                if known.is_none_or(|it| it.attributes != attributes) {
+                    self.order += 1;
+                    let created = created.unsigned_abs();
+                    self.registry.put_created(service, address, attributes, created, self.order);
+                }
+            }
+            What::Document(text) => {
+                let Some((service, which)) = document_of(&name) else { return };
+                if before.is_none_or(|(_, before)| before != modified) {
+                    let index = modified.unsigned_abs();
+                    self.registry.set_document(service, which, Some(text.into()), index);
+                }
+            }
         }
         self.known.insert(name, (created, modified));
     }
@@ -234,9 +242,12 @@ impl Zookeeper {
         if self.holds.get(name).is_some_and(|hold| hold.since <= zxid) {
             self.let_go(name);
         }
-        if self.known.remove(name).is_some()
-            && let Some((service, address)) = name.split_once('/')
-        {
+        if self.known.remove(name).is_none() {
+            return;
+        }
+        if let Some((service, which)) = document_of(name) {
+            self.registry.set_document(service, which, None, zxid.unsigned_abs());
+        } else if let Some((service, address)) = name.split_once('/') {
             self.order += 1;
             self.registry.remove(service, address, self.order);
         }
@@ -256,9 +267,28 @@ impl Store for Zookeeper {
         self.ask(request, format!("{service}/{address}"), kind);
     }
 
-    fn subscribe(&mut self, now: Instant, service: &str) -> SubscriptionId {
+    fn keep(
+        &mut self,
+        now: Instant,
+        request: u64,
+        service: &str,
+        which: Document,
+        text: Option<String>,
+        expect: Expect,
+    ) {
         self.now = self.now.max(now);
-        let id = self.registry.subscribe_later(service);
+        let writer = self.random.u64(1..);
+        let kind = Kind::Keep { text, expect, writer, unsure: false };
+        self.ask(request, document_name(service, which), kind);
+    }
+
+    fn registry(&self) -> Result<&Registry, StoreError> {
+        self.check_known().map(|()| &self.registry)
+    }
+
+    fn subscribe(&mut self, now: Instant, interest: Interest<'_>) -> SubscriptionId {
+        self.now = self.now.max(now);
+        let id = self.registry.subscribe_later(interest);
         self.subscriptions.insert(id);
         if self.view.is_live() && self.steps.is_empty() {
             self.registry.begin(id);
@@ -278,6 +308,10 @@ impl Store for Zookeeper {
 
     fn next(&mut self, subscription: SubscriptionId) -> Option<Event> {
         self.registry.next(subscription)
+    }
+
+    fn told(&self, subscription: SubscriptionId) -> Option<u64> {
+        self.registry.told(subscription)
     }
 
     fn handle(&mut self, now: Instant, input: StoreInput<'_>) {

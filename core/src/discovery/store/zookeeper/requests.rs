@@ -10,7 +10,8 @@ use core::time::Duration;
 
 use super::jute::{ANY, Change, Failed, Mode, Stat, code};
 use super::session::{Purpose, Reply, is_refusal};
-use super::{DEADLINE, Due, Step, Zookeeper, refusal, unavailable, value};
+use super::{DEADLINE, Due, Step, Zookeeper, check_expected, refusal, unavailable, value};
+use crate::discovery::Expect;
 use crate::discovery::store::{StoreError, StoreEvent};
 use crate::id::Key;
 use crate::rpc::Attributes;
@@ -35,6 +36,8 @@ pub(super) struct Request {
     /// How often it had to begin anew.
     failures: u32,
     result: Option<Result<(), StoreError>>,
+    /// The document was left so, or found so.
+    modified: i64,
     trouble: String,
 }
 
@@ -43,6 +46,13 @@ pub(super) enum Kind {
     Register(Option<Attributes>),
     Unregister {
         /// It may have been done, for all that is known.
+        unsure: bool,
+    },
+    /// To keep a document.
+    Keep {
+        text: Option<String>,
+        expect: Expect,
+        writer: u64,
         unsure: bool,
     },
     /// Nobody has sent a heartbeat for the TTL.
@@ -72,6 +82,12 @@ enum Stage {
     Delete,
     /// To hold it no longer, and to delete it if nobody else does.
     Leave { alone: bool },
+    /// How the folder of the document's service is, then how the document is.
+    Read,
+    /// The document, in that folder as it was at that version.
+    Found(Option<i32>),
+    /// To change the document, if nothing in its folder has changed since.
+    Change,
     /// Nothing: it is done.
     Finished,
 }
@@ -94,7 +110,10 @@ impl Zookeeper {
     pub(super) fn ask(&mut self, number: u64, name: String, kind: Kind) {
         if self.requests.len() >= MOST {
             let error = unavailable("too many requests wait for ZooKeeper: try again later");
-            self.out.push_back(StoreEvent::Done(number, Err(error)));
+            self.out.push_back(match kind {
+                Kind::Keep { .. } => StoreEvent::Kept(number, Err(error)),
+                _ => StoreEvent::Done(number, Err(error)),
+            });
             return;
         }
         if let Kind::Register(_) = kind
@@ -117,6 +136,7 @@ impl Zookeeper {
             again: None,
             failures: 0,
             result: None,
+            modified: 0,
             trouble: String::new(),
         });
         let queue = self.queues.entry(name).or_default();
@@ -162,6 +182,7 @@ impl Zookeeper {
                 _ => Stage::Create,
             },
             Kind::Unregister { .. } => Stage::Look,
+            Kind::Keep { .. } => Stage::Read,
             Kind::Expire if holds.is_none_or(|hold| hold.until.max(self.spared) > self.now) => {
                 return self.finish(key, Ok(()));
             }
@@ -180,13 +201,18 @@ impl Zookeeper {
             _ => Vec::new(),
         };
         let (now, acl, purpose) = (self.now, self.acl(), Purpose::Request(key));
-        let path = self.path(&name);
+        let (path, folder) = self.path(&name);
         let mine = format!("{path}/{}", self.session.name());
         let node = Change::Create { path: &path, data: &data, acl, mode: Mode::Container };
         let hold = Change::Create { path: &mine, data: b"", acl, mode: Mode::Ephemeral };
         let set = Change::Set { path: &path, data: &data, version: ANY };
         match &stage {
-            Stage::Queued | Stage::Finished | Stage::Delete => return,
+            Stage::Queued | Stage::Finished | Stage::Delete | Stage::Change => return,
+            Stage::Read => {
+                self.session.sync(now, Purpose::Folder, &folder);
+                return self.session.get(now, purpose, &folder);
+            }
+            Stage::Found(_) => return self.session.get(now, purpose, &path),
             Stage::Beat => {
                 self.beats.push(key);
                 return self.beat();
@@ -196,14 +222,9 @@ impl Zookeeper {
                 return self.session.children(now, purpose, &path);
             }
             Stage::Folder => {
-                for folder in self.folders() {
-                    let folder =
-                        Change::Create { path: &folder, data: b"", acl, mode: Mode::Persistent };
-                    self.session.change(now, Purpose::Folder, &folder);
-                }
-                let (service, _) = name.split_once('/').unwrap_or((&name, ""));
-                let path = self.service_path(service);
-                let folder = Change::Create { path: &path, data: b"", acl, mode: Mode::Container };
+                self.make_folders();
+                let folder =
+                    Change::Create { path: &folder, data: b"", acl, mode: Mode::Container };
                 return self.session.change(now, purpose, &folder);
             }
             Stage::Create => self.session.multi(now, purpose, &[node, hold]),
@@ -284,8 +305,7 @@ impl Zookeeper {
     fn beat(&mut self) {
         if self.beating.is_empty() && !self.beats.is_empty() {
             core::mem::swap(&mut self.beating, &mut self.beats);
-            let root = self.root.clone();
-            self.session.sync(self.now, Purpose::Beat, &root);
+            self.session.sync(self.now, Purpose::Beat, &self.base);
         }
     }
 
@@ -328,6 +348,24 @@ impl Zookeeper {
                 }
             }
             (Stage::Look, Some(Failed { code: code::NO_NODE, .. })) => self.missing(key, zxid),
+            (Stage::Read, None | Some(Failed { code: code::NO_NODE, .. })) => {
+                let version = match result {
+                    Ok(Reply::Data(_, stat)) => Some(stat.version),
+                    _ => None,
+                };
+                self.go(key, Stage::Found(version));
+            }
+            (Stage::Found(version), None | Some(Failed { code: code::NO_NODE, .. })) => {
+                let found = match result {
+                    Ok(Reply::Data(data, stat)) => Some((data, stat.modified)),
+                    _ => None,
+                };
+                self.found_document(key, version, found);
+            }
+            (Stage::Change, None) => self.changed(key, zxid),
+            (Stage::Change, Some(Failed { code: code::BAD_VERSION, .. })) => {
+                self.again(key, "the document there changes all the time");
+            }
             (Stage::Folder, None | Some(Failed { code: code::NODE_EXISTS, .. })) => {
                 self.go(key, Stage::Create);
             }
@@ -383,11 +421,16 @@ impl Zookeeper {
         let name = request.name.clone();
         let mine = self.session.name();
         match &request.kind {
-            Kind::Register(_) if children.contains(&mine) => {
+            Kind::Register(attributes) if children.contains(&mine) => {
+                let is_so = super::attributes_of(&self.registry, &name) == Some(attributes);
                 self.hold(&name);
                 self.held(key, stat.created, zxid);
-                // Whether it is as it should be is known once all that came before is.
-                self.steps.push_back(Step::Beaten(key));
+                if is_so {
+                    // It still is, if nothing else has come before.
+                    self.steps.push_back(Step::Beaten(key));
+                } else {
+                    self.go(key, Stage::Set);
+                }
             }
             Kind::Register(_) => match children.into_iter().next() {
                 Some(other) => {
@@ -401,14 +444,59 @@ impl Zookeeper {
             Kind::Unregister { .. } if children.is_empty() => self.missing(key, zxid),
             Kind::Unregister { .. } => {
                 request.stage = Stage::Delete;
-                let path = self.path(&name);
+                let (path, _) = self.path(&name);
                 let nodes: Vec<String> =
                     children.iter().map(|child| format!("{path}/{child}")).collect();
                 let all = nodes.iter().chain([&path]);
                 let changes: Vec<Change<'_>> = all.map(|path| Change::Delete { path }).collect();
                 self.session.multi(self.now, Purpose::Request(key), &changes);
             }
-            Kind::Expire => {}
+            Kind::Keep { .. } | Kind::Expire => {}
+        }
+    }
+
+    /// A document is so, or not there, in a folder with that version, if that is there.
+    fn found_document(&mut self, key: Key, version: Option<i32>, found: Option<(Vec<u8>, i64)>) {
+        let Some(request) = self.requests.get_mut(key) else { return };
+        let Kind::Keep { text, expect, writer, unsure } = &request.kind else { return };
+        let modified = found.as_ref().map(|(_, modified)| *modified);
+        let by = found.as_ref().and_then(|(data, _)| value::read_text(data)).map(|(_, by)| by);
+        if *unsure && (by == Some(*writer) || (text.is_none() && found.is_none())) {
+            // It was done; only the answer was lost.
+            return self.changed(key, modified.unwrap_or(0));
+        }
+        if let Err(error) = check_expected(modified.map(i64::unsigned_abs), *expect) {
+            return self.finish(key, Err(error));
+        }
+        let data = text.as_ref().map(|text| value::write_text(text, *writer));
+        let (path, folder) = {
+            let name = request.name.clone();
+            request.stage = Stage::Change;
+            self.path(&name)
+        };
+        let (acl, mode) = (self.acl(), Mode::Persistent);
+        let change = match (&data, modified) {
+            (None, None) => return self.changed(key, 0),
+            (None, Some(_)) => Change::Delete { path: &path },
+            (Some(data), None) => Change::Create { path: &path, data, acl, mode },
+            (Some(data), Some(_)) => Change::Set { path: &path, data, version: ANY },
+        };
+        // Its own version would begin anew if it were deleted and created in between; that of its folder only grows.
+        let guard = match version {
+            Some(version) => Change::Set { path: &folder, data: b"", version },
+            None => {
+                self.make_folders();
+                Change::Create { path: &folder, data: b"", acl, mode }
+            }
+        };
+        self.session.multi(self.now, Purpose::Request(key), &[guard, change]);
+    }
+
+    /// The document is as it should be since that transaction.
+    fn changed(&mut self, key: Key, modified: i64) {
+        if let Some(request) = self.requests.get_mut(key) {
+            request.modified = modified;
+            self.finish(key, Ok(()));
         }
     }
 
@@ -420,6 +508,7 @@ impl Zookeeper {
             Kind::Register(_) => self.go(key, Stage::Create),
             Kind::Unregister { unsure: true } | Kind::Expire => self.finish(key, Ok(())),
             Kind::Unregister { .. } => self.finish(key, Err(StoreError::NotFound { index })),
+            Kind::Keep { .. } => {}
         }
     }
 
@@ -461,7 +550,7 @@ impl Zookeeper {
         }
         // What is known here may be what misled it.
         match request.kind {
-            Kind::Expire => self.start(key),
+            Kind::Expire | Kind::Keep { .. } => self.start(key),
             _ => self.go(key, Stage::Look),
         }
     }
@@ -474,7 +563,8 @@ impl Zookeeper {
             let Some(request) = self.requests.get_mut(key) else { continue };
             match (&mut request.kind, &request.stage) {
                 (_, Stage::Queued | Stage::Finished) => continue,
-                (Kind::Unregister { unsure }, Stage::Delete) => *unsure = true,
+                (Kind::Unregister { unsure }, Stage::Delete)
+                | (Kind::Keep { unsure, .. }, Stage::Change) => *unsure = true,
                 _ => {}
             }
             let is_change = !matches!(request.stage, Stage::Beat | Stage::Look | Stage::Folder);
@@ -510,7 +600,7 @@ impl Zookeeper {
     /// A request is answered, and the next one for its instance begins.
     pub(super) fn done(&mut self, key: Key) -> Option<StoreEvent> {
         let request = self.requests.remove(key)?;
-        let Request { number, name, deadline, again, result, .. } = request;
+        let Request { number, name, kind, deadline, again, result, modified, .. } = request;
         self.timers.cancel(deadline);
         if let Some(again) = again {
             self.timers.cancel(again);
@@ -525,6 +615,9 @@ impl Zookeeper {
             }
         }
         let result = result.unwrap_or_else(|| Err(unavailable("no answer")));
-        number.map(|number| StoreEvent::Done(number, result))
+        number.map(|number| match kind {
+            Kind::Keep { .. } => StoreEvent::Kept(number, result.map(|()| modified.unsigned_abs())),
+            _ => StoreEvent::Done(number, result),
+        })
     }
 }

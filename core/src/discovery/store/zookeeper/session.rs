@@ -37,11 +37,11 @@ pub(super) enum Purpose {
     Folder,
     /// To hear of all that happens.
     Watch,
-    /// Which services there are.
-    Services,
-    /// Which instances a service has.
+    /// Which services there are in that folder.
+    Services(String),
+    /// Which instances or documents a service has, in that folder.
     Service(String),
-    /// How an instance is, of all that are read.
+    /// How an instance or a document is, of all that are read.
     Load(String),
     /// The same, because something happened to it.
     Read(u64, String),

@@ -10,8 +10,10 @@ use super::jute::{Acl, Change, Mode, Stat, code};
 use super::names::{escape, unescape};
 use super::session::{Purpose, Reply, is_refusal};
 use super::{Due, Step, Zookeeper, refusal, unavailable, value};
-use crate::discovery::store::StoreEvent;
+use crate::discovery::Document;
+use crate::discovery::store::{StoreError, StoreEvent};
 use crate::rpc::Attributes;
+use crate::time::Instant;
 use crate::timers::TimerKey;
 
 /// How long to wait before everything is read again where that was refused.
@@ -26,6 +28,10 @@ pub(super) struct View {
     next_read: u64,
     /// What was read, until it is its turn.
     pub(super) found: BTreeMap<u64, (String, i64, Option<Found>)>,
+    /// What was read first of all has been told.
+    known: bool,
+    /// Since when it is not up to date any more.
+    lost: Option<Instant>,
     due: Option<TimerKey>,
     silence: Option<TimerKey>,
     /// How often it came to nothing since it was last up to date.
@@ -47,14 +53,22 @@ struct Load {
     all: BTreeMap<String, Found>,
     /// Why our folder could not be made, if it is not there.
     folder: Option<i32>,
+    /// It comes to nothing, for this reason, as soon as the rest of it is answered.
+    failed: Option<String>,
 }
 
-/// An instance in ZooKeeper.
+/// An instance or a document in ZooKeeper.
 #[derive(Clone, Debug)]
 pub(super) struct Found {
-    pub(super) attributes: Option<Attributes>,
+    pub(super) what: What,
     pub(super) created: i64,
     pub(super) modified: i64,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum What {
+    Instance(Option<Attributes>),
+    Document(String),
 }
 
 impl Default for View {
@@ -65,6 +79,8 @@ impl Default for View {
             reads: BTreeMap::new(),
             next_read: 0,
             found: BTreeMap::new(),
+            known: false,
+            lost: None,
             due: None,
             silence: None,
             failures: 0,
@@ -83,6 +99,11 @@ impl View {
         self.live
     }
 
+    /// All that was read is in the registry.
+    pub(super) const fn note_known(&mut self) {
+        self.known = true;
+    }
+
     pub(super) fn trouble(&self) -> &str {
         &self.trouble
     }
@@ -94,38 +115,55 @@ impl View {
 }
 
 impl Zookeeper {
-    /// The nodes that lead to the instances, and the folder of these.
+    /// The nodes that lead to the instances and the documents, and the folders of these.
     pub(super) fn folders(&self) -> Vec<String> {
-        let ends = self.root.match_indices('/').skip(1).map(|(at, _)| at);
-        ends.chain([self.root.len()]).map(|end| self.root[..end].to_string()).collect()
+        let ends = self.base.match_indices('/').skip(1).map(|(at, _)| at);
+        let bases = ends.chain([self.base.len()]).map(|end| self.base[..end].to_string());
+        bases.chain([self.instances(), self.documents()]).collect()
+    }
+
+    fn instances(&self) -> String {
+        format!("{}/{INSTANCES}", self.base)
+    }
+
+    fn documents(&self) -> String {
+        format!("{}/{DOCUMENTS}", self.base)
     }
 
     pub(super) const fn acl(&self) -> Acl {
         if self.has_auth { Acl::Creator } else { Acl::World }
     }
 
-    pub(super) fn service_path(&self, service: &str) -> String {
-        format!("{}/{}", self.root, escape(service))
-    }
-
-    /// The path of an instance with that name.
-    pub(super) fn path(&self, name: &str) -> String {
-        let (service, address) = name.split_once('/').unwrap_or((name, ""));
-        format!("{}/{}/{}", self.root, escape(service), escape(address))
+    /// The path of an instance or a document with that name, and that of the folder that it is in.
+    pub(super) fn path(&self, name: &str) -> (String, String) {
+        let (folder, name) = match name.strip_prefix('/') {
+            Some(document) => (DOCUMENTS, document),
+            None => (INSTANCES, name),
+        };
+        let (service, last) = name.split_once('/').unwrap_or((name, ""));
+        let folder = format!("{}/{folder}/{}", self.base, escape(service));
+        (format!("{folder}/{}", escape(last)), folder)
     }
 
     /// Begins to be up to date, on a new connection or where it was refused before.
     pub(super) fn load(&mut self) {
         self.set_load_timer(None);
+        self.make_folders();
+        // All that changes behind it is named, so what is read from here on cannot miss anything.
+        self.session.watch(self.now, Purpose::Watch, &self.base);
+        for folder in [self.instances(), self.documents()] {
+            self.session.children(self.now, Purpose::Services(folder.clone()), &folder);
+        }
+        self.view.load = Some(Load { left: 3, ..Load::default() });
+    }
+
+    /// Folders that are there already stay as they are.
+    pub(super) fn make_folders(&mut self) {
         let acl = self.acl();
         for path in self.folders() {
             let folder = Change::Create { path: &path, data: b"", acl, mode: Mode::Persistent };
             self.session.change(self.now, Purpose::Folder, &folder);
         }
-        // All that changes behind it is named, so what is read from here on cannot miss anything.
-        self.session.watch(self.now, Purpose::Watch, &self.root);
-        self.session.children(self.now, Purpose::Services, &self.root);
-        self.view.load = Some(Load { left: 2, ..Load::default() });
     }
 
     fn set_load_timer(&mut self, after: Option<Duration>) {
@@ -156,17 +194,14 @@ impl Zookeeper {
             _ if self.view.load.is_none() => {}
             Purpose::Watch => match result {
                 Ok(_) => self.loaded_one(),
-                Err(code::UNIMPLEMENTED) => self.load_failed(
-                    "it is older than ZooKeeper 3.6, which is the first that has what discoverd needs (addWatch)".into(),
-                ),
                 Err(error) => self.load_refused(error),
             },
-            Purpose::Services => match result {
+            Purpose::Services(folder) => match result {
                 Ok(Reply::Children(services, _)) => {
                     for node in services {
                         self.expect_one();
-                        let path = format!("{}/{node}", self.root);
-                        self.session.children(self.now, Purpose::Service(node), &path);
+                        let path = format!("{folder}/{node}");
+                        self.session.children(self.now, Purpose::Service(path.clone()), &path);
                     }
                     self.loaded_one();
                 }
@@ -177,11 +212,11 @@ impl Zookeeper {
                     self.load_refused(folder.filter(|_| error == code::NO_NODE).unwrap_or(error));
                 }
             },
-            Purpose::Service(service) => match result {
-                Ok(Reply::Children(addresses, _)) => {
-                    for node in addresses {
-                        let path = format!("{}/{service}/{node}", self.root);
-                        let Some(name) = name_of(&service, &node) else {
+            Purpose::Service(folder) => match result {
+                Ok(Reply::Children(nodes, _)) => {
+                    for node in nodes {
+                        let path = format!("{folder}/{node}");
+                        let Named::Is(name) = self.name_of(&path) else {
                             self.is_odd(&path);
                             continue;
                         };
@@ -228,13 +263,17 @@ impl Zookeeper {
         if load.left > 0 {
             return;
         }
-        let all = self.view.load.take().map(|load| load.all).unwrap_or_default();
+        let Some(Load { all, failed, .. }) = self.view.load.take() else { return };
+        if let Some(reason) = failed {
+            return self.load_failed(reason);
+        }
         self.steps.push_back(Step::All(all));
         self.steps.extend(self.unheard.drain(..).map(Step::Done));
         self.steps.push_back(Step::Live);
         let reading: Vec<u64> = self.view.reads.values().copied().collect();
         self.steps.extend(reading.into_iter().map(Step::Read));
         self.view.live = true;
+        self.view.lost = None;
         self.view.refused = false;
         self.view.failures = 0;
         self.session.settled();
@@ -250,16 +289,23 @@ impl Zookeeper {
     }
 
     fn load_refused(&mut self, error: i32) {
-        if is_refusal(error) || error == code::NO_NODE {
-            return self.load_failed(refusal(error));
+        let reason = match error {
+            code::UNIMPLEMENTED => {
+                "it is older than ZooKeeper 3.6, the first that has what discoverd needs (addWatch)".into()
+            }
+            error => refusal(error),
+        };
+        if !is_refusal(error) && error != code::NO_NODE {
+            return self.session.lose(self.now, &reason);
         }
-        let reason = refusal(error);
-        self.session.lose(self.now, &reason);
+        if let Some(load) = &mut self.view.load {
+            load.failed.get_or_insert(reason);
+        }
+        self.loaded_one();
     }
 
     /// There is a connection, but nothing can be known.
     fn load_failed(&mut self, reason: String) {
-        self.view.load = None;
         self.view.reads.clear();
         self.view.refused = true;
         self.view.trouble = reason;
@@ -282,7 +328,9 @@ impl Zookeeper {
     /// The connection is gone.
     pub(super) fn lost(&mut self, reason: String) {
         self.set_load_timer(None);
-        self.view.live = false;
+        if core::mem::take(&mut self.view.live) {
+            self.view.lost.get_or_insert(self.now);
+        }
         self.view.load = None;
         self.view.refused = false;
         self.view.trouble = reason;
@@ -312,22 +360,18 @@ impl Zookeeper {
 
     /// Something has happened to a node.
     pub(super) fn happened(&mut self, path: &str) {
-        let Some(rest) = path.strip_prefix(&*self.root).and_then(|it| it.strip_prefix('/')) else {
-            return;
+        let name = match self.name_of(path) {
+            Named::Is(name) => name,
+            Named::Odd => return self.is_odd(path),
+            Named::Else => return,
         };
-        let mut nodes = rest.split('/');
-        let (Some(service), Some(address)) = (nodes.next(), nodes.next()) else { return };
-        if nodes.nth(1).is_some() {
-            return;
-        }
-        let Some(name) = name_of(service, address) else { return self.is_odd(path) };
         // What is being read has not been answered yet, so the answer knows of this, too.
         if self.view.reads.contains_key(&name) || !(self.view.live || self.view.load.is_some()) {
             return;
         }
         self.view.next_read += 1;
         let id = self.view.next_read;
-        let path = self.path(&name);
+        let (path, _) = self.path(&name);
         self.view.reads.insert(name.clone(), id);
         self.session.get(self.now, Purpose::Read(id, name), &path);
         if self.view.live {
@@ -348,30 +392,34 @@ impl Zookeeper {
         }
     }
 
-    /// What an instance's node says; `None`: there is no such instance.
+    /// What a node says; `None`: there is no such instance or document.
     fn found(&mut self, name: &str, result: Result<Reply, i32>) -> Option<Found> {
-        match result {
+        let is_document = name.starts_with('/');
+        let found = match result {
+            Err(code::NO_NODE) => return None,
             // Without a child nobody holds it any more.
-            Ok(Reply::Data(_, Stat { children: 0, .. })) | Err(code::NO_NODE) => None,
-            Ok(Reply::Data(data, stat)) => {
-                let attributes = value::read(&data);
-                if attributes.is_none() || stat.created <= 0 {
-                    self.is_odd(&self.path(name));
-                }
-                let Stat { created, modified, .. } = stat;
-                Some(Found { attributes: attributes?, created, modified }).filter(|_| created > 0)
+            Ok(Reply::Data(_, Stat { children: 0, .. })) if !is_document => return None,
+            Ok(Reply::Data(data, Stat { created, modified, .. })) => {
+                let what = if is_document {
+                    value::read_text(&data).map(|(text, _)| What::Document(text))
+                } else {
+                    value::read(&data).map(What::Instance)
+                };
+                what.filter(|_| created > 0).map(|what| Found { what, created, modified })
             }
-            _ => {
-                self.is_odd(&self.path(name));
-                None
-            }
+            _ => None,
+        };
+        if found.is_none() {
+            let (path, _) = self.path(name);
+            self.is_odd(&path);
         }
+        found
     }
 
     fn is_odd(&mut self, path: &str) {
         if !core::mem::replace(&mut self.view.is_odd, true) {
             self.out.push_back(StoreEvent::Warn(format!(
-                "in ZooKeeper {} is no instance that discoverd has written: it is left alone, and so are others like it",
+                "in ZooKeeper {} is nothing that discoverd has written: it is left alone, and so are others like it",
                 path.escape_debug()
             )));
         }
@@ -420,7 +468,57 @@ impl Zookeeper {
     }
 }
 
-/// An instance's name here, behind those of its nodes there.
-fn name_of(service: &str, address: &str) -> Option<String> {
-    Some(format!("{}/{}", unescape(service)?, unescape(address)?))
+/// The folders of instances and of documents.
+const INSTANCES: &str = "instances";
+const DOCUMENTS: &str = "services";
+
+/// Whose a path is.
+enum Named {
+    /// An instance's, or what holds it; or a document's.
+    Is(String),
+    /// Nothing that is written here.
+    Odd,
+    /// A folder's, or something else that does not matter.
+    Else,
+}
+
+/// The name of a document, which is no instance's.
+pub(super) fn document_name(service: &str, which: Document) -> String {
+    format!("/{service}/{}", which.name())
+}
+
+/// The document of that name.
+pub(super) fn document_of(name: &str) -> Option<(&str, Document)> {
+    let (service, which) = name.strip_prefix('/')?.split_once('/')?;
+    Some((service, Document::from_name(which)?))
+}
+
+impl Zookeeper {
+    fn name_of(&self, path: &str) -> Named {
+        let Some(rest) = path.strip_prefix(&*self.base).and_then(|it| it.strip_prefix('/')) else {
+            return Named::Else;
+        };
+        let nodes: Vec<&str> = rest.splitn(5, '/').collect();
+        let name = match *nodes {
+            [INSTANCES, service, address] | [INSTANCES, service, address, _] => {
+                unescape(service).zip(unescape(address)).map(|(s, a)| format!("{s}/{a}"))
+            }
+            [DOCUMENTS, service, which] => {
+                let which = Document::from_name(which);
+                unescape(service).zip(which).map(|(s, which)| document_name(&s, which))
+            }
+            _ => return Named::Else,
+        };
+        name.map_or(Named::Odd, Named::Is)
+    }
+
+    /// Whether what was read first of all is in the registry.
+    pub(super) fn check_known(&self) -> Result<(), StoreError> {
+        let is_lost = self.view.lost.is_some_and(|lost| self.now - lost >= self.ttl);
+        if self.view.known && !is_lost {
+            return Ok(());
+        }
+        let trouble = &self.view.trouble;
+        Err(unavailable(&format!("ZooKeeper cannot be watched: {trouble}")))
+    }
 }
