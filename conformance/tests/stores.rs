@@ -13,10 +13,9 @@ use libswarm::discovery::store::{etcd, zookeeper};
 use libswarm::discovery::{Etcd, Store, Zookeeper};
 use libswarm_conformance::engine::{skip, which};
 use libswarm_conformance::real_store::{suite, upstream};
+use libswarm_conformance::zookeeper::{MISSING, installed};
 
 const TTL: Duration = Duration::from_secs(4);
-/// Debian's place of it.
-const JAR: &str = "/usr/share/java/zookeeper.jar";
 
 /// A server that ends with its test, in a folder that goes with it.
 struct Running(Child, PathBuf);
@@ -56,9 +55,7 @@ fn run(mut command: Command, folder: PathBuf, port: u16) -> Running {
 
 #[test]
 fn the_suite_passes_on_zookeeper() {
-    let Some(java) = which("java").filter(|_| fs::exists(JAR).unwrap_or(false)) else {
-        return skip("there is no ZooKeeper: install Debian's zookeeper");
-    };
+    let Some((java, jar)) = installed() else { return skip(MISSING) };
     let (port, folder) = (free_port(), folder("zookeeper"));
     let config = folder.join("zoo.cfg");
     let text = format!(
@@ -67,7 +64,7 @@ fn the_suite_passes_on_zookeeper() {
     );
     fs::write(&config, text).expect("it can be written");
     let mut command = Command::new(java);
-    command.args(["-Xmx128m", "-cp", JAR, "org.apache.zookeeper.server.quorum.QuorumPeerMain"]);
+    command.args(["-Xmx128m", "-cp", jar, "org.apache.zookeeper.server.quorum.QuorumPeerMain"]);
     command.arg(&config);
     let _server = run(command, folder, port);
     let mut places = 0;

@@ -291,7 +291,8 @@ impl Zookeeper {
     fn load_refused(&mut self, error: i32) {
         let reason = match error {
             code::UNIMPLEMENTED => {
-                "it is older than ZooKeeper 3.6, the first that has what discoverd needs (addWatch)".into()
+                "it is older than ZooKeeper 3.6, the first that has what discoverd needs (addWatch)"
+                    .into()
             }
             error => refusal(error),
         };
