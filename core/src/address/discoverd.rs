@@ -46,6 +46,11 @@ pub struct StoreSettings {
     pub etcd_key: Option<String>,
     /// As whom: `NAME:PASSWORD`.
     pub etcd_user: Option<String>,
+    /// The servers of a ZooKeeper that keeps registrations in place of this process: `HOST:PORT` with commas between them, and a
+    /// path behind the last one for the node in which they are to be.
+    pub zookeeper: Option<String>,
+    /// As whom: `USER:PASSWORD`.
+    pub zookeeper_auth: Option<String>,
 }
 
 /// Where registrations are kept.
@@ -96,6 +101,8 @@ fn parse(text: &str) -> Result<Discoverd, Problem> {
                     "etcd-cert" => &mut settings.etcd_cert,
                     "etcd-key" => &mut settings.etcd_key,
                     "etcd-user" => &mut settings.etcd_user,
+                    "zookeeper" => &mut settings.zookeeper,
+                    "zookeeper-auth" => &mut settings.zookeeper_auth,
                     _ => return Err(Problem::Setting),
                 };
                 *place = Some(decode(value).filter(|it| !it.is_empty()).ok_or(Problem::Setting)?);
@@ -155,6 +162,14 @@ mod tests {
     }
 
     #[test]
+    fn a_zookeeper_is_named_in_the_query() {
+        let text = "discoverd://localhost:1111?zookeeper=a:1,b:2/x&zookeeper-auth=me:%26";
+        let settings = text.parse::<Discoverd>().unwrap().settings;
+        assert_eq!(settings.zookeeper.as_deref(), Some("a:1,b:2/x"));
+        assert_eq!(settings.zookeeper_auth.as_deref(), Some("me:&"));
+    }
+
+    #[test]
     fn bad_ones_say_what_is_wrong() {
         for (text, problem) in [
             ("tcp://localhost:1111", Problem::Scheme),
@@ -173,7 +188,8 @@ mod tests {
             "discoverd://a:1?x=y".parse::<Discoverd>().unwrap_err().to_string(),
             "wrong address \"discoverd://a:1?x=y\": behind the ? stands no setting of a store: use \
              store=journal or store=memory, data-dir=PATH, ttl=DURATION, etcd=URL,URL, etcd-ca=FILE, etcd-cert=FILE, \
-             etcd-key=FILE, etcd-user=NAME:PASSWORD, with & between them and %XX for what has a meaning"
+             etcd-key=FILE, etcd-user=NAME:PASSWORD, zookeeper=HOST:PORT,HOST:PORT/PATH, \
+             zookeeper-auth=USER:PASSWORD, with & between them and %XX for what has a meaning"
         );
     }
 }

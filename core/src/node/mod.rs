@@ -15,6 +15,7 @@ mod link;
 mod output;
 mod relay;
 mod splice;
+mod wire;
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
@@ -31,6 +32,7 @@ use conn::Conn;
 use fetch::Fetch;
 use link::Link;
 use relay::Pool;
+use wire::Wire;
 
 use crate::discovery::{Agent, StoreInput};
 use crate::docker::Replies;
@@ -100,6 +102,9 @@ pub struct Node {
     /// What the store of discovery asks of other servers, by its number; and which of these may have something to do.
     fetches: BTreeMap<u64, Fetch>,
     fetching: VecDeque<u64>,
+    /// The store's connections that are not HTTP, by its numbers; and which of these may have something to do.
+    wires: BTreeMap<u64, Wire>,
+    wiring: VecDeque<u64>,
     timers: Timers<(ConnId, Deadline)>,
     now: Instant,
     stopping: Option<Instant>,
@@ -117,6 +122,8 @@ enum Slot {
     Serving(ConnId),
     /// It leads to a server, and serves the store of discovery in what has this number.
     Fetching(u64),
+    /// It leads to a server, and is the store's of discovery, which calls it by this number.
+    Wired(u64),
     /// It leads to a server, and waits for the next request.
     Idle(Box<Link>),
 }
@@ -127,7 +134,7 @@ impl Slot {
         match self {
             Self::Client(conn) => Some(&mut conn.queued),
             Self::Caller(caller) => Some(&mut caller.queued),
-            Self::Serving(_) | Self::Fetching(_) | Self::Idle(_) => None,
+            Self::Serving(_) | Self::Fetching(_) | Self::Wired(_) | Self::Idle(_) => None,
         }
     }
 }
@@ -197,6 +204,8 @@ impl Node {
             calling: VecDeque::new(),
             fetches: BTreeMap::new(),
             fetching: VecDeque::new(),
+            wires: BTreeMap::new(),
+            wiring: VecDeque::new(),
             timers: Timers::new(),
             now: Instant::ZERO,
             stopping: None,
@@ -253,6 +262,10 @@ impl Node {
                 self.handle_fetch(*fetch, input);
                 return self.pump();
             }
+            Some((_, Slot::Wired(wire))) => {
+                self.handle_wire(*wire, input);
+                return self.pump();
+            }
             _ => {}
         }
         match input {
@@ -301,7 +314,7 @@ impl Node {
         if let Some(action) = self.actions.pop_front() {
             return Some(action);
         }
-        if let Some(action) = self.poll_fetches(out) {
+        if let Some(action) = self.poll_fetches(out).or_else(|| self.poll_wires(out)) {
             return Some(action);
         }
         while let Some(id) = self.ready.front().copied() {
@@ -378,7 +391,7 @@ impl Node {
             Some(Slot::Serving(client)) => self.with(*client, of_server),
             // It was to wait for the next request. Whatever it says, it can't be an answer.
             Some(Slot::Idle(_)) => self.close_idle(id),
-            Some(Slot::Caller(_) | Slot::Fetching(_)) | None => {}
+            Some(Slot::Caller(_) | Slot::Fetching(_) | Slot::Wired(_)) | None => {}
         }
     }
 
