@@ -10,11 +10,12 @@ use std::thread;
 use std::time::Duration;
 
 use libswarm::address::Remote;
+use libswarm::discovery::dns::SocketId;
 use libswarm::node::{Action, Input};
 use libswarm::{ConnId, Instant, Node};
 use libswarm_host::{
-    Certificates, Clock, JournalWriter, Listener, Obituary, Server, Serves, Stopped, Transport,
-    Wake, concerns_one_connection, connect_now, print_log,
+    Certificates, Clock, DatagramSocket, Inbox, JournalWriter, Listener, Obituary, Outbox, Server,
+    Serves, Stopped, Transport, Wake, concerns_one_connection, connect_now, print_log,
 };
 use log::Level;
 use rustix::event::epoll::EventFlags;
@@ -38,6 +39,10 @@ pub(crate) struct Driver {
     clock: Clock,
     epoll: Epoll,
     listeners: Vec<Listener>,
+    datagrams: Vec<DatagramSocket>,
+    /// What has come to one of these, if there are any; and what is to go out.
+    inbox: Option<Inbox>,
+    outbox: Outbox,
     /// Accepting failed for want of files; the listeners are not watched until then.
     accepts_again: Option<Instant>,
     stopped: Stopped,
@@ -96,6 +101,7 @@ const WATCH_ROOM: EventFlags = WATCH.union(EventFlags::OUT);
 const STOP: u64 = u64::MAX;
 const WAKE: u64 = u64::MAX - 1;
 const LISTENER: u64 = u64::MAX - 0xffff;
+const DATAGRAMS: u64 = LISTENER - 0x1_0000;
 
 const fn token(id: ConnId) -> u64 {
     (id.generation() as u64) << 32 | id.slot() as u64
@@ -109,6 +115,9 @@ impl Driver {
         let mut node = Node::new(server.config, server.engine);
         if let Some(agent) = server.agent {
             node.set_agent(agent);
+        }
+        if let Some(dns) = server.dns {
+            node.set_dns(dns);
         }
         let (told, wake) = (channel(), Arc::new(Wake::new()?));
         let journal = match server.journal {
@@ -127,6 +136,9 @@ impl Driver {
             clock: server.clock,
             epoll: Epoll::new()?,
             listeners: server.listeners,
+            inbox: (!server.datagrams.is_empty()).then(Inbox::default),
+            datagrams: server.datagrams,
+            outbox: Outbox::default(),
             accepts_again: None,
             stopped: server.stopped,
             opening: HashSet::new(),
@@ -152,6 +164,9 @@ impl Driver {
         for (token, listener) in (LISTENER..).zip(&driver.listeners) {
             listener.set_nonblocking(true)?;
             driver.epoll.add(listener, token, EventFlags::IN)?;
+        }
+        for (token, socket) in (DATAGRAMS..).zip(&driver.datagrams) {
+            driver.epoll.add(socket, token, EventFlags::IN)?;
         }
         driver.act();
         Ok(driver)
@@ -260,6 +275,7 @@ impl Driver {
             STOP => {
                 // Closed here, so that nobody else connects; a unix socket's file goes with its listener.
                 self.listeners.clear();
+                self.datagrams.clear();
                 self.handle(Input::Stop);
             }
             WAKE => {
@@ -277,6 +293,7 @@ impl Driver {
                 }
             }
             LISTENER.. => self.accept((source - LISTENER) as usize),
+            DATAGRAMS.. => self.receive((source - DATAGRAMS) as usize),
             source => self.socket_event(source, flags),
         }
     }
@@ -312,6 +329,19 @@ impl Driver {
         if reads {
             self.read(id);
         }
+    }
+
+    /// Takes the datagrams that wait in a socket; what is left of them is told of again.
+    fn receive(&mut self, nth: usize) {
+        let (Some(socket), Some(inbox)) = (self.datagrams.get(nth), &mut self.inbox) else {
+            return;
+        };
+        inbox.receive(socket);
+        let id = SocketId(nth as u32);
+        for (peer, bytes) in inbox.iter() {
+            self.node.handle(self.now, Input::Datagram(id, peer, bytes));
+        }
+        self.act();
     }
 
     /// Reads once from a connection that is granted a read.
@@ -406,10 +436,24 @@ impl Driver {
 
     /// Does what the node asks for.
     fn act(&mut self) {
+        self.do_actions();
+        if !self.outbox.is_empty() {
+            self.outbox.send(&self.datagrams);
+        }
+    }
+
+    fn do_actions(&mut self) {
         self.unfinished = false;
         let mut actions = 0;
         while actions < ACTIONS {
+            let start = self.out.len();
             let action = self.node.poll(&mut self.out);
+            if let Some(Action::SendTo { socket, peer, .. }) = action {
+                self.outbox.push(socket, peer, &self.out[start..]);
+                self.out.truncate(start);
+                actions += 1;
+                continue;
+            }
             if let Some(Action::Write { conn, .. }) = action {
                 self.writes.push((conn, self.out.len()));
                 if self.out.len() < COLLECT {
@@ -427,6 +471,7 @@ impl Driver {
                 Some(action) => self.perform(action),
             }
         }
+        self.write_all();
         self.unfinished = true;
     }
 
@@ -596,6 +641,7 @@ impl Driver {
         let accepted = match serves {
             Serves::Docker => self.node.accept(self.now),
             Serves::Discovery => self.node.accept_discovery(self.now),
+            Serves::Dns => self.node.accept_dns(self.now),
         };
         let id = match accepted {
             Ok(id) => id,

@@ -24,10 +24,12 @@
 
 mod agent;
 pub mod client;
+pub mod dns;
 mod document;
 mod feed;
 pub mod http;
 mod instance;
+mod names;
 mod registry;
 mod set;
 pub mod store;

@@ -2,6 +2,7 @@
 
 mod clients;
 mod connections;
+mod dns;
 mod etcd;
 mod etcd_documents;
 mod etcd_store;

@@ -100,6 +100,8 @@ impl Serve {
         settings.etcd_user = one("etcd-user");
         settings.zookeeper = one("zookeeper");
         settings.zookeeper_auth = one("zookeeper-auth");
+        settings.dns = one("dns");
+        settings.recursors = one("recursors");
         Self {
             bind: one("bind").unwrap_or_else(|| DEFAULT_BIND.to_owned()),
             settings,
@@ -184,6 +186,16 @@ fn command(runtime: &str) -> Command {
             "Keep registrations in this ZooKeeper (3.6 or later) instead, below PATH".into(),
         ))
         .arg(value("zookeeper-auth", "USER:PASSWORD", "As whom to use it (digest)".into()))
+        .arg(value(
+            "dns",
+            "[HOST]:PORT[,...]",
+            "Serve the registry as DNS, too, over UDP and TCP: dig web.discoverd SRV".into(),
+        ))
+        .arg(value(
+            "recursors",
+            "IP[:PORT][,...]",
+            "The DNS servers to ask for other names; without them these are refused".into(),
+        ))
         .arg(
             value("log-level", "LEVEL", "Log on stderr: error, warn, info or debug [default: info]".into())
                 .hide_possible_values(true)
@@ -298,6 +310,7 @@ Environment:
 Examples:
   discoverd
   discoverd -bind :1111 -etcd http://10.0.0.1:2379,http://10.0.0.2:2379,http://10.0.0.3:2379
+  discoverd -dns 127.0.0.1:5353 -recursors 10.0.0.2
   discoverd register web 10.0.0.1:8080 --attr zone=a -- ./my-server
   discoverd services web
   discoverd leader web --exec 'echo $DISCOVERD_LEADER leads'";
@@ -338,6 +351,9 @@ mod tests {
         let StoreSettings { etcd, etcd_ca, etcd_cert, etcd_key, etcd_user, .. } = etcd.settings;
         let all = [etcd, etcd_ca, etcd_cert, etcd_key, etcd_user].map(Option::unwrap_or_default);
         assert_eq!(all, ["http://a:1,http://b:2", "ca", "c", "k", "u:p"]);
+        let dns = serve("-dns 127.0.0.1:5353 --recursors=10.0.0.2,10.0.0.3").settings;
+        let dns = [dns.dns, dns.recursors].map(Option::unwrap_or_default);
+        assert_eq!(dns, ["127.0.0.1:5353", "10.0.0.2,10.0.0.3"]);
         let serve = serve("-D");
         assert_eq!((&*serve.bind, serve.log_level), (DEFAULT_BIND, LevelFilter::Debug));
         assert_eq!(serve.settings, StoreSettings::default());
