@@ -49,6 +49,7 @@ pub mod session;
 pub mod show;
 pub mod suite;
 pub mod target;
+pub mod views;
 pub mod wire;
 pub mod world;
 pub mod zookeeper;

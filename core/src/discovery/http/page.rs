@@ -10,7 +10,7 @@ pub(super) const HEADERS: &[u8] = b"Content-Type: text/html; charset=utf-8\r\n\
     X-Content-Type-Options: nosniff\r\n\
     Referrer-Policy: no-referrer\r\n\
     Content-Security-Policy: default-src 'none'; connect-src 'self'; \
-    script-src 'sha256-SCRIPT'; style-src 'sha256-STYLE'; \
+    script-src 'sha256-ZdnJO0i5o3JPMaOPWr4JCXgtUsFDlGVY55PFV9/RkaU='; style-src 'sha256-k+xYm71XTt+1KmaPRCJGXr6Dz+gmkLWTDcrGF4UPsgk='; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'\r\n";
 
 #[cfg(test)]
@@ -31,11 +31,11 @@ mod tests {
             assert!(headers.contains(&source), "HEADERS has to say {source}");
             assert!(!rest.contains(&format!("<{element}")), "there is one of each");
         }
-        // Nothing but that can be meant to run, and what comes from others never becomes markup.
-        for word in ["innerHTML", "outerHTML", "insertAdjacent", "document.write", " style=", " on"]
+        // What comes from others never becomes markup.
+        for word in
+            ["innerHTML", "outerHTML", "insertAdjacent", "document.write", " style=", "eval("]
         {
-            let is_there = PAGE.contains(word) && word != " on";
-            assert!(!is_there, "{word}");
+            assert!(!PAGE.contains(word), "{word}");
         }
     }
 }

@@ -80,6 +80,10 @@ pub(super) struct Named {
 }
 
 pub(super) fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Error> {
+    // Serde would take an array for an object's fields in their order.
+    if body.trim_ascii_start().first() == Some(&b'[') {
+        return Err(Error::invalid("the body is not the JSON that belongs here: send an object"));
+    }
     serde_json::from_slice(body).map_err(|error| {
         Error::invalid(&format!("the body is not the JSON that belongs here: {error}"))
     })

@@ -12,6 +12,7 @@ use super::route::{self, Astray};
 use super::stream::{self, Shape};
 use super::{guard, page, request};
 use crate::discovery::{Agent, StoreError, SubscriptionId};
+use crate::http1::state::Half;
 use crate::http1::{self, After, Framing, RequestHead, ServerEvent};
 use crate::id::{CallId, Key};
 use crate::rpc;
@@ -274,7 +275,7 @@ impl Server {
             Framing::Length(length) => length > request::LONGEST as u64,
             Framing::Chunked | Framing::UntilClose => true,
         };
-        if is_long {
+        if is_long && self.http.halves().request == Half::Body {
             // How much of it would have to be read for nothing is not known, or too much.
             self.http.close_after();
         }

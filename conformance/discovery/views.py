@@ -1,4 +1,4 @@
-"""One view through every door: `doors.py STORE DISCOVERD [ARGUMENT …]`; it exits with 0 if all holds.
+"""One view through every door: `views.py STORE DISCOVERD [ARGUMENT …]`; it exits with 0 if all holds.
 
 STORE is memory, journal, etcd (ARGUMENT: its program) or zookeeper (ARGUMENTS: java and its class path). What is registered
 through one door (RPC with gob, RPC with JSON, HTTP) is seen through all of them, server-sent events and DNS included; on a store
