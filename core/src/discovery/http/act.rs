@@ -121,7 +121,6 @@ pub(super) fn act(
     let mut cx = Cx { call, env };
     match (verb, place) {
         (Verb::Get, Place::Page) => Ok(Outcome::Page),
-        (Verb::Get, Place::Ping) => Ok(Outcome::Nothing),
         (Verb::Get, Place::Services) if wants_stream => follow(cx.env, Shape::All, String::new()),
         (Verb::Get, Place::Services) => {
             let names: Vec<&str> = cx.registry()?.services().map(|name| &**name).collect();
@@ -158,7 +157,8 @@ pub(super) fn act(
             Ok(Outcome::Json(json(&Shown::from(&**leader))))
         }
         (_, Place::Leader(name)) => cx.set_leader(&name, body),
-        (_, Place::Page | Place::Ping | Place::Services) => Ok(Outcome::Nothing),
+        // There is no other verb for the rest.
+        (_, Place::Ping | Place::Page | Place::Services) => Ok(Outcome::Nothing),
     }
 }
 

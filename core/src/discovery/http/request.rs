@@ -1,7 +1,7 @@
 //! The bodies of requests.
 
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -114,13 +114,13 @@ fn compact(json: &str) -> String {
             is_text = *it == '"';
             !matches!(it, ' ' | '\t' | '\r' | '\n')
         })
-        .collect::<String>()
-        .to_string()
+        .collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::string::ToString;
 
     #[test]
     fn bodies_are_read() {

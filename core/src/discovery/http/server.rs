@@ -161,14 +161,14 @@ impl Server {
             Err(error) => return Err(self.refuse(error, out)),
         };
         let next = match event {
-            None => Next::Wait,
+            // It never leaves HTTP, so there is nothing raw.
+            None | Some(ServerEvent::Raw(_)) => Next::Wait,
             Some(ServerEvent::Request(head)) => self.begin(env, head, out),
             Some(ServerEvent::Body(piece)) => self.body(piece, out),
             Some(ServerEvent::End) => match core::mem::replace(&mut self.state, State::Discard) {
                 State::Body(asked, body) => self.act(env, asked, &body, out),
                 _ => self.after(),
             },
-            Some(ServerEvent::Raw(_)) => Next::Wait,
         };
         Ok((taken, next))
     }
