@@ -1,10 +1,13 @@
 //! A node's clients of discovery: calls, streams, ends, limits; and small seeded worlds of them, over each store.
 
+mod bench;
 mod clients;
 mod connections;
 mod etcd;
 mod etcd_store;
-mod etcd_worlds;
 mod gateway;
 mod peer;
+mod shared_worlds;
 mod worlds;
+mod zookeeper;
+mod zookeeper_store;
