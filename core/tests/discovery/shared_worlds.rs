@@ -191,6 +191,10 @@ impl<M: Model> Play<M> {
                     life.good = None;
                 }
             }
+            81..84 => {
+                let which = self.random.usize(..4);
+                self.bench.frozen = Some(which).filter(|which| *which < self.bench.stores.len());
+            }
             _ => {
                 let time = Duration::from_millis(self.random.u64(..3_000));
                 self.bench.pass(time);
@@ -218,6 +222,7 @@ impl<M: Model> Play<M> {
             self.bench.set(which, Member::Up);
         }
         self.bench.model().calm();
+        self.bench.frozen = None;
         for at in 0..self.bench.stores.len() {
             self.subscribe(at);
         }

@@ -38,7 +38,9 @@ impl bench::Model for Model {
         user: usize,
         credentials: Option<(String, String)>,
     ) -> Box<dyn Store> {
-        let config = config(self.servers(), user as u64);
+        let mut config = config(self.servers(), user as u64);
+        // Each begins at another.
+        config.endpoints.rotate_left(user % self.servers());
         let auth = credentials.map(|(name, password)| format!("{name}:{password}"));
         Box::new(Zookeeper::new(now, Config { auth, ..config }))
     }
@@ -143,17 +145,20 @@ fn two_agree_on_created_and_the_leader() {
         }
     }
     assert_eq!((bench.read(one), bench.read(two)), (String::new(), String::new()));
-    assert_eq!((bench.model().instances(), bench.model().holders()), (there.clone(), 3));
+    assert_eq!(bench.model().instances(), there);
+    assert_eq!(bench.model().holders(), 3);
     bench.pass(8 * SECOND);
     bench.register(1, "c");
     bench.start(1, "c", Some(Attributes::new()));
     bench.pass(4 * SECOND);
     let created = there["web/c"];
     for stream in [one, two] {
-        assert_eq!(bench.read(stream), format!("+c@{created}(0) -a -b"));
+        let shown = bench.read(stream);
+        let both = ["-a -b", "-b -a"].map(|gone| format!("+c@{created}(0) {gone}"));
+        assert!(both.contains(&shown), "{shown}");
     }
     // What one has just ended, the other one does not keep alive, though it has not heard of that.
-    bench.model().lags = Some(0);
+    bench.model().lags = Some(2);
     let ended = bench.unregister(1, "c");
     assert_eq!(ended, None, "it is to be heard first");
     let again = bench.start(1, "c", None);
@@ -208,7 +213,8 @@ fn sessions_end() {
         bench.pass(5 * SECOND);
         bench.register(1, "b");
     }
-    assert_eq!((bench.read(two), bench.model().holders()), ("-a".into(), 1));
+    assert_eq!(bench.read(two), "-a");
+    assert_eq!(bench.model().holders(), 1);
     // It has a subscriber who does not know yet, and a client who has waited.
     bench.frozen = None;
     bench.pass(SECOND);
@@ -289,8 +295,8 @@ fn streams_end_with_an_error_if_zookeeper_stays_away() {
     assert!(error.to_string().starts_with("ZooKeeper does not do it: zookeeper:"), "{error}");
     bench.pass(60 * SECOND);
     assert_eq!(bench.stores[0].warnings.len(), 1, "{:?}", bench.stores[0].warnings);
-    let all = "ZooKeeper is lost (zookeeper:1, zookeeper:2, zookeeper:3): ";
-    assert!(bench.stores[0].warnings[0].starts_with(all));
+    let all = "ZooKeeper is lost (zookeeper:2, zookeeper:3, zookeeper:1): ";
+    assert!(bench.stores[0].warnings[0].starts_with(all), "{:?}", bench.stores[0].warnings);
     ALL.into_iter().for_each(|which| bench.set(which, Member::Up));
     bench.pass(2 * SECOND);
     assert_eq!(bench.read(late), "=");
@@ -320,7 +326,7 @@ fn a_server_that_is_silent_is_left_for_the_next() {
     bench.register(0, "a");
     bench.pass(2 * TTL / 5);
     let created = bench.model().instances()["web/a"];
-    assert_eq!(bench.read(stream), format!("+a@{created}(0) +a@{created}"));
+    assert_eq!(bench.read(stream), format!("+a@{created}"));
     assert_eq!(shown, format!("+a@{created} ="));
     assert_eq!(bench.ended, []);
 }
@@ -374,7 +380,8 @@ fn answers_that_are_lost_do_no_harm() {
         bench.pass(4 * SECOND);
         let next = bench.next;
         assert_eq!(gone.or_else(|| bench.done.remove(&next)), Some(Ok(())), "{lost}");
-        assert_eq!((bench.read(stream), bench.model().holders()), ("-a".into(), 0));
+        assert_eq!(bench.read(stream), "-a");
+        assert_eq!(bench.model().holders(), 0);
     }
 }
 
@@ -478,7 +485,7 @@ fn users_and_passwords() {
         assert!(error.contains(hint), "{error}");
         let reads = asked(&bench, 12);
         bench.pass(10 * SECOND);
-        assert!(asked(&bench, 12) - reads < 30);
+        assert!(asked(&bench, 12) - reads < 50);
         assert_eq!(bench.stores[at].warnings.len(), 1, "{:?}", bench.stores[at].warnings);
     }
 }
