@@ -29,6 +29,7 @@ pub mod client;
 pub mod clients;
 pub mod daemon;
 pub mod discovery;
+pub mod doors;
 pub mod encryption;
 pub mod engine;
 pub mod etcd;

@@ -15,6 +15,7 @@
 //! What libFuzzer finds stands in `artifacts/`; as a new file in the corpus it stays a test.
 
 mod client;
+mod discovery_http;
 mod reference;
 mod routes;
 mod rpc;
@@ -23,6 +24,7 @@ mod server;
 mod simulator;
 
 pub use client::http1_client;
+pub use discovery_http::discovery_http;
 pub use routes::routes;
 pub use rpc::rpc;
 pub use server::http1_server;

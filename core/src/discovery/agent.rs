@@ -82,6 +82,8 @@ pub enum AgentEvent {
         owner: u64,
         /// The call that began it.
         call: CallId,
+        /// The subscription.
+        subscription: SubscriptionId,
         /// Why.
         error: StoreError,
     },
@@ -166,6 +168,11 @@ impl Agent {
     /// It is not known what there is.
     pub fn registry(&self) -> Result<&Registry, StoreError> {
         self.store.registry()
+    }
+
+    /// What stands before an address that begins with a colon, without brackets.
+    pub(super) fn external_name(&self) -> Option<&str> {
+        self.external_address.as_deref()
     }
 
     /// Registers an instance whose parts were checked; an [`AgentEvent::Done`] follows.
@@ -278,7 +285,7 @@ impl Agent {
                     let Some((owner, call)) = self.subscriptions.remove(&subscription) else {
                         continue;
                     };
-                    AgentEvent::Ended { owner, call, error }
+                    AgentEvent::Ended { owner, call, subscription, error }
                 }
                 StoreEvent::Warn(line) => AgentEvent::Warn(line),
                 StoreEvent::Exchange(exchange) => AgentEvent::Exchange(exchange),

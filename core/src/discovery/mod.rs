@@ -26,6 +26,7 @@ mod agent;
 pub mod client;
 mod document;
 mod feed;
+pub mod http;
 mod instance;
 mod registry;
 mod set;

@@ -151,6 +151,8 @@ enum Deadline {
     Head,
     Linger,
     Connect,
+    /// A stream is to say that it is alive.
+    Quiet,
 }
 
 /// A peer has this long to close, once this end has written all and shut its side down.

@@ -103,7 +103,7 @@ fn asked(bench: &Bench, target: &str) -> u32 {
     bench.model().asked.get(target).copied().unwrap_or(0)
 }
 
-type Bench = bench::Bench<Model>;
+pub(crate) type Bench = bench::Bench<Model>;
 
 #[test]
 fn the_suite_passes() {
