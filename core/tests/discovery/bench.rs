@@ -328,6 +328,20 @@ impl<M: Model> Bench<M> {
         self.next
     }
 
+    pub(crate) fn keep(&mut self, at: usize, text: Option<&str>, expect: Expect) -> u64 {
+        self.next += 1;
+        let text = text.map(String::from);
+        self.stores[at].keep(self.now, self.next, "web", Document::Meta, text, expect);
+        self.settle();
+        self.next
+    }
+
+    pub(crate) fn document(&self, at: usize) -> Option<(String, u64)> {
+        let registry = self.stores[at].store.registry().expect("it is known");
+        let kept = registry.document("web", Document::Meta);
+        kept.map(|kept| (kept.text.to_string(), kept.index))
+    }
+
     pub(crate) fn register(&mut self, at: usize, address: &str) {
         let request = self.start(at, address, None);
         assert_eq!(self.done.remove(&request), Some(Ok(())), "{address} at {at}");
