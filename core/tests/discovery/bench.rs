@@ -363,22 +363,6 @@ impl<M: Model> Bench<M> {
         self.done.remove(&request)
     }
 
-    /// Keeps the metadata of `web`.
-    pub(crate) fn keep(&mut self, at: usize, text: Option<&str>, expect: Expect) -> u64 {
-        self.next += 1;
-        let text = text.map(String::from);
-        self.stores[at].keep(self.now, self.next, "web", Document::Meta, text, expect);
-        self.settle();
-        self.next
-    }
-
-    /// That, and the index it has.
-    pub(crate) fn document(&self, at: usize) -> Option<(String, u64)> {
-        let registry = self.stores[at].store.registry().expect("it is known");
-        let kept = registry.document("web", Document::Meta);
-        kept.map(|kept| (kept.text.to_string(), kept.index))
-    }
-
     pub(crate) fn subscribe(&mut self, at: usize) -> (usize, SubscriptionId) {
         let id = self.stores[at].subscribe(self.now, Interest::Instances("web"));
         self.settle();
