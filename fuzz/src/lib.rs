@@ -15,6 +15,7 @@
 //! What libFuzzer finds stands in `artifacts/`; as a new file in the corpus it stays a test.
 
 mod client;
+mod discovery_http;
 mod dns;
 mod reference;
 mod routes;
@@ -24,6 +25,7 @@ mod server;
 mod simulator;
 
 pub use client::http1_client;
+pub use discovery_http::discovery_http;
 pub use dns::dns;
 pub use routes::routes;
 pub use rpc::rpc;

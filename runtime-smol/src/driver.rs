@@ -3,7 +3,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::hint;
 use std::io;
-use std::mem::MaybeUninit;
+use std::mem::{self, MaybeUninit};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
@@ -20,6 +20,7 @@ use libswarm_host::{
 use log::Level;
 use rustix::event::epoll::EventFlags;
 
+use crate::crowd;
 use crate::epoll::{BATCH, Epoll, Events, LOOKS, PAUSE, yield_now};
 use crate::socket::{Room, Socket, Written};
 
@@ -62,6 +63,10 @@ pub(crate) struct Driver {
     handshakes: VecDeque<(Instant, ConnId)>,
     handshake_timeout: Duration,
     out: Vec<u8>,
+    /// Who is to be written to from `out`, and where in it that ends.
+    writes: Vec<(ConnId, usize)>,
+    /// How many threads may write at once.
+    writers: usize,
     /// The node has more to do than one turn allows.
     unfinished: bool,
     pub(crate) now: Instant,
@@ -86,6 +91,8 @@ const ROUNDS: u32 = 64;
 /// So much is done for the node before what has happened meanwhile gets its turn: a job that always has more to say must not
 /// keep the loop.
 const ACTIONS: u32 = 256;
+/// What is to be written is collected up to this: one change for a few thousand subscribers.
+const COLLECT: usize = 256 * 1024;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 const WATCH: EventFlags = EventFlags::IN.union(EventFlags::RDHUP).union(EventFlags::ET);
@@ -146,6 +153,8 @@ impl Driver {
             handshakes: VecDeque::new(),
             handshake_timeout,
             out: Vec::new(),
+            writes: Vec::new(),
+            writers: crowd::writers(),
             unfinished: false,
             now: server.clock.now(),
             waits,
@@ -435,51 +444,100 @@ impl Driver {
 
     fn do_actions(&mut self) {
         self.unfinished = false;
-        for _ in 0..ACTIONS {
-            self.out.clear();
-            let Some(action) = self.node.poll(&mut self.out) else { return };
+        let mut actions = 0;
+        while actions < ACTIONS {
+            let start = self.out.len();
+            let action = self.node.poll(&mut self.out);
+            if let Some(Action::SendTo { socket, peer, .. }) = action {
+                self.outbox.push(socket, peer, &self.out[start..]);
+                self.out.truncate(start);
+                actions += 1;
+                continue;
+            }
+            if let Some(Action::Write { conn, .. }) = action {
+                self.writes.push((conn, self.out.len()));
+                if self.out.len() < COLLECT {
+                    continue;
+                }
+            }
+            actions += 1;
+            if action.is_none() && self.writes.is_empty() {
+                return;
+            }
+            // What is written may be answered with more to do.
+            self.write_all();
             match action {
-                Action::Read(id) => {
-                    if let Some(socket) = find(&mut self.sockets, id) {
-                        socket.granted = true;
-                        if socket.readable && !socket.queued {
-                            socket.queued = true;
-                            self.runnable.push_back(id);
-                        }
-                    }
-                }
-                Action::Write { conn, .. } => {
-                    let Some(socket) = find(&mut self.sockets, conn) else { continue };
-                    let written = socket.write(&self.out);
-                    self.written(conn, written);
-                }
-                Action::SendTo { socket, peer, .. } => self.outbox.push(socket, peer, &self.out),
-                Action::Connect { conn, to, within } => self.connect(conn, to, within),
-                Action::Shutdown(id) => {
-                    let Some(socket) = find(&mut self.sockets, id) else { continue };
-                    let written = socket.shut_down();
-                    self.written(id, written);
-                }
-                Action::Close { conn, why } => {
-                    self.opening.remove(&conn);
-                    if let Some(socket) = find(&mut self.sockets, conn) {
-                        log::debug!("{conn} closes: {why}");
-                        if why.is_reset() {
-                            socket.stream.reset_on_close();
-                        } else {
-                            socket.say_goodbye();
-                        }
-                        let (feeds, fed_by) = (socket.splice.take(), socket.fed_by);
-                        self.sockets[conn.slot()] = None;
-                        self.end_splices(feeds, fed_by);
-                    }
-                }
-                Action::Splice { from, to, limit } => self.splice(from, to, limit),
-                Action::Log(log) => print_log(&log),
-                _ => {}
+                None | Some(Action::Write { .. }) => {}
+                Some(action) => self.perform(action),
             }
         }
+        self.write_all();
         self.unfinished = true;
+    }
+
+    fn perform(&mut self, action: Action) {
+        match action {
+            Action::Read(id) => {
+                if let Some(socket) = find(&mut self.sockets, id) {
+                    socket.granted = true;
+                    if socket.readable && !socket.queued {
+                        socket.queued = true;
+                        self.runnable.push_back(id);
+                    }
+                }
+            }
+            Action::Connect { conn, to, within } => self.connect(conn, to, within),
+            Action::Shutdown(id) => {
+                let Some(socket) = find(&mut self.sockets, id) else { return };
+                let written = socket.shut_down();
+                self.written(id, written);
+            }
+            Action::Close { conn, why } => {
+                self.opening.remove(&conn);
+                if let Some(socket) = find(&mut self.sockets, conn) {
+                    log::debug!("{conn} closes: {why}");
+                    if why.is_reset() {
+                        socket.stream.reset_on_close();
+                    } else {
+                        socket.say_goodbye();
+                    }
+                    let (feeds, fed_by) = (socket.splice.take(), socket.fed_by);
+                    self.sockets[conn.slot()] = None;
+                    self.end_splices(feeds, fed_by);
+                }
+            }
+            Action::Splice { from, to, limit } => self.splice(from, to, limit),
+            Action::Log(log) => print_log(&log),
+            _ => {}
+        }
+    }
+
+    /// Writes what was collected.
+    fn write_all(&mut self) {
+        if self.writes.is_empty() {
+            return;
+        }
+        // A write that fails may have more done, which collects anew.
+        let (mut writes, mut out) = (mem::take(&mut self.writes), mem::take(&mut self.out));
+        if writes.len() >= crowd::FEWEST && self.writers > 1 {
+            for (id, written) in crowd::write(&mut self.sockets, &writes, &out, self.writers) {
+                self.written(id, written);
+            }
+        } else {
+            let mut start = 0;
+            for (id, end) in &writes {
+                if let Some(socket) = find(&mut self.sockets, *id) {
+                    let written = socket.write(&out[start..*end]);
+                    self.written(*id, written);
+                }
+                start = *end;
+            }
+        }
+        writes.clear();
+        out.clear();
+        if self.writes.is_empty() {
+            (self.writes, self.out) = (writes, out);
+        }
     }
 
     fn written(&mut self, id: ConnId, written: io::Result<Written>) {

@@ -4,6 +4,8 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use super::instance::{InvalidError, check, check_attributes};
 use super::store::{Exchange, Persist};
@@ -12,6 +14,7 @@ use super::{
     StoreInput, SubscriptionId,
 };
 use crate::id::{CallId, Key, Slab};
+use crate::job::Upstream;
 use crate::rpc::{Args, Method};
 use crate::time::Instant;
 
@@ -54,8 +57,7 @@ pub enum AgentEvent {
         /// The answer.
         result: Result<Option<String>, String>,
     },
-    /// The answer to a request of [`Agent::register`], [`Agent::unregister`] or [`Agent::keep`]: for the last one the document's
-    /// index.
+    /// The answer to a request that came over [HTTP](super::http): for one about a document, its index.
     Done {
         /// Whose request.
         owner: u64,
@@ -79,6 +81,8 @@ pub enum AgentEvent {
         owner: u64,
         /// The call that began it.
         call: CallId,
+        /// The subscription.
+        subscription: SubscriptionId,
         /// Why.
         error: StoreError,
     },
@@ -88,6 +92,17 @@ pub enum AgentEvent {
     Exchange(Exchange),
     /// As [`StoreEvent::Abandon`].
     Abandon(u64),
+    /// As [`StoreEvent::Connect`].
+    Connect {
+        /// The store's number for it.
+        id: u64,
+        /// To whom.
+        upstream: Arc<Upstream>,
+    },
+    /// As [`StoreEvent::Write`].
+    Write(u64, Vec<u8>),
+    /// As [`StoreEvent::Close`].
+    Close(u64),
 }
 
 impl Agent {
@@ -152,6 +167,11 @@ impl Agent {
     /// It is not known what there is.
     pub fn registry(&self) -> Result<&Registry, StoreError> {
         self.store.registry()
+    }
+
+    /// What stands before an address that begins with a colon, without brackets.
+    pub(super) fn external_name(&self) -> Option<&str> {
+        self.external_address.as_deref()
     }
 
     /// Registers an instance whose parts were checked; an [`AgentEvent::Done`] follows.
@@ -264,11 +284,14 @@ impl Agent {
                     let Some((owner, call)) = self.subscriptions.remove(&subscription) else {
                         continue;
                     };
-                    AgentEvent::Ended { owner, call, error }
+                    AgentEvent::Ended { owner, call, subscription, error }
                 }
                 StoreEvent::Warn(line) => AgentEvent::Warn(line),
                 StoreEvent::Exchange(exchange) => AgentEvent::Exchange(exchange),
                 StoreEvent::Abandon(id) => AgentEvent::Abandon(id),
+                StoreEvent::Connect { id, upstream } => AgentEvent::Connect { id, upstream },
+                StoreEvent::Write(id, bytes) => AgentEvent::Write(id, bytes),
+                StoreEvent::Close(id) => AgentEvent::Close(id),
             });
         }
         None

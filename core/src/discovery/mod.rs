@@ -1,7 +1,7 @@
 //! Service discovery: who is there, since when, and who leads.
 //!
 //! ```text
-//!  rpc::Server ──── calls ────► Agent ── register, unregister, subscribe ──► Store: Memory, Journal, Etcd, one of your own
+//!  rpc::Server ──── calls ────► Agent ── register, unregister, subscribe ──► Store: Memory, Journal, Etcd, Zookeeper, your own
 //!  rpc::Server ◄── answers ───── │ ◄──────────── answers, events ────────────────┘ └─ Registry: instances, leases, feeds
 //! ```
 //!
@@ -27,6 +27,7 @@ pub mod client;
 pub mod dns;
 mod document;
 mod feed;
+pub mod http;
 mod instance;
 mod names;
 mod registry;
@@ -40,7 +41,9 @@ pub use document::{Document, Expect, Kept, LONGEST_DOCUMENT};
 pub use instance::{Event, Instance, InvalidError, Registration, instance_id};
 pub use registry::Registry;
 pub use set::{Change, Member, ServiceSet};
-pub use store::{Etcd, Interest, Journal, Memory, Store, StoreError, StoreEvent, StoreInput};
+pub use store::{
+    Etcd, Interest, Journal, Memory, Store, StoreError, StoreEvent, StoreInput, Zookeeper,
+};
 
 pub use crate::id::SubscriptionId;
 pub use crate::rpc::Attributes;

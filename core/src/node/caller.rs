@@ -1,6 +1,8 @@
 //! One connection of a client of discovery: from its bytes to calls, and from answers and updates to bytes.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -9,17 +11,19 @@ use super::action::{Action, CloseReason};
 use super::conn::Ending;
 use super::output::Pending;
 use super::{Deadline, LINGER, owner};
-use crate::discovery::{Agent, Event, SubscriptionId};
-use crate::http1::Error;
+use crate::discovery::http::{self, Next};
+use crate::discovery::{Agent, Event, StoreError, SubscriptionId};
+use crate::http1;
 use crate::id::{CallId, ConnId};
-use crate::rpc::{Args, Method, Reply, Server, ServerEvent, Update};
+use crate::rpc::{Args, Error, Limits, Method, Reply, Server, ServerEvent, Update};
 use crate::time::Instant;
 use crate::timers::{TimerKey, Timers};
 
 /// A connection of a client of discovery.
 pub(super) struct Caller {
     id: ConnId,
-    rpc: Server,
+    door: Door,
+    limits: Limits,
     /// Bytes that came and could not be used yet.
     unread: Vec<u8>,
     used: usize,
@@ -39,6 +43,13 @@ pub(super) struct Caller {
     pub(super) queued: bool,
 }
 
+/// What the client speaks.
+enum Door {
+    /// HTTP, until a CONNECT.
+    Http(Box<http::Server>),
+    Rpc(Box<Server>),
+}
+
 struct Stream {
     subscription: SubscriptionId,
     /// Its marker was sent.
@@ -50,6 +61,7 @@ pub(super) struct CallerEnv<'a> {
     pub(super) now: Instant,
     pub(super) stopping: bool,
     pub(super) head_timeout: Duration,
+    pub(super) epoch: Duration,
     pub(super) agent: &'a mut Agent,
     pub(super) timers: &'a mut Timers<(ConnId, Deadline)>,
 }
@@ -59,11 +71,45 @@ const UNREAD: usize = 64 * 1024;
 /// An idle connection keeps no larger buffer for input than this.
 const KEEP: usize = 1024;
 
+impl CallerEnv<'_> {
+    fn http(&mut self, conn: ConnId) -> http::Env<'_> {
+        let Self { now, stopping, epoch, .. } = *self;
+        http::Env { now, agent: self.agent, owner: owner(conn), epoch, stopping }
+    }
+}
+
+impl Door {
+    /// Whether an answer is waited for.
+    fn is_waiting(&self) -> bool {
+        match self {
+            Self::Http(http) => http.is_waiting(),
+            Self::Rpc(rpc) => rpc.waiting() > 0,
+        }
+    }
+
+    /// Whether nothing more is read before an answer is given.
+    fn is_full(&self) -> bool {
+        match self {
+            Self::Http(http) => http.is_waiting(),
+            Self::Rpc(rpc) => rpc.is_full(),
+        }
+    }
+
+    /// Since when a stream is quiet that has to say that it is alive.
+    fn spoke(&self) -> Option<Instant> {
+        match self {
+            Self::Http(http) => http.spoke(),
+            Self::Rpc(_) => None,
+        }
+    }
+}
+
 impl Caller {
-    pub(super) const fn new(id: ConnId, rpc: Server) -> Self {
+    pub(super) fn new(id: ConnId, limits: Limits) -> Self {
         Self {
             id,
-            rpc,
+            door: Door::Http(Box::new(http::Server::new(limits.http.clone()))),
+            limits,
             unread: Vec::new(),
             used: 0,
             output: Pending::new(),
@@ -106,7 +152,13 @@ impl Caller {
 
     /// The daemon stops: streams end with the connection, calls that wait are answered.
     pub(super) fn stop(&mut self, env: &mut CallerEnv<'_>) {
-        if self.output.is_empty() && self.rpc.waiting() == 0 {
+        if let Door::Http(http) = &mut self.door
+            && let Some(subscription) = http.subscription()
+        {
+            http.end_stream(&mut self.output.bytes);
+            env.agent.close(subscription);
+        }
+        if self.output.is_empty() && !self.door.is_waiting() {
             // All was said; a client that listens need not be waited for.
             self.end(env, Ending::Now(CloseReason::Stopped));
         }
@@ -124,8 +176,20 @@ impl Caller {
         self.deadline = None;
         match deadline {
             Deadline::Head => {
-                let error = self.rpc.refuse_head(Error::HeadTimeout, &mut self.output.bytes);
+                let (why, out) = (http1::Error::HeadTimeout, &mut self.output.bytes);
+                let error = match &mut self.door {
+                    Door::Http(http) => Error::Head(http.refuse(why, out)),
+                    Door::Rpc(rpc) => rpc.refuse_head(why, out),
+                };
                 self.end(env, Ending::Flush(CloseReason::Unreadable(error)));
+            }
+            Deadline::Quiet => {
+                if let Door::Http(http) = &mut self.door {
+                    // Who has not read what was said last need not be told more.
+                    let out = self.output.is_empty().then_some(&mut self.output.bytes);
+                    http.keep_alive(env.now, out);
+                }
+                self.update_deadline(env);
             }
             _ => self.end(env, Ending::Now(CloseReason::LingerTimeout)),
         }
@@ -148,7 +212,23 @@ impl Caller {
     }
 
     fn read(&mut self, env: &mut CallerEnv<'_>) -> bool {
-        match self.rpc.receive(&self.unread[self.used..], &mut self.output.bytes) {
+        let (unread, out) = (&self.unread[self.used..], &mut self.output.bytes);
+        let rpc = match &mut self.door {
+            Door::Http(http) => {
+                return match http.receive(&mut env.http(self.id), unread, out) {
+                    Ok((taken, next)) => {
+                        self.used += taken;
+                        self.go_on(env, next)
+                    }
+                    Err(error) => {
+                        self.end(env, Ending::Flush(CloseReason::Unreadable(Error::Head(error))));
+                        false
+                    }
+                };
+            }
+            Door::Rpc(rpc) => rpc,
+        };
+        match rpc.receive(unread, out) {
             Ok((taken, event)) => {
                 self.used += taken;
                 match event {
@@ -174,6 +254,23 @@ impl Caller {
         }
     }
 
+    /// Goes on as HTTP says. Returns whether there may be more to be read.
+    fn go_on(&mut self, env: &mut CallerEnv<'_>, next: Next) -> bool {
+        match next {
+            Next::More => true,
+            Next::Wait => false,
+            Next::Rpc(head) => {
+                let rpc = Server::accept(self.limits.clone(), &head, &mut self.output.bytes);
+                self.door = Door::Rpc(Box::new(rpc));
+                true
+            }
+            Next::Finished => {
+                self.end(env, Ending::Flush(CloseReason::Finished));
+                false
+            }
+        }
+    }
+
     fn call(&mut self, env: &mut CallerEnv<'_>, call: CallId, method: Method, args: Args) {
         match env.agent.call(env.now, (owner(self.id), call), method, args) {
             Ok(None) => {}
@@ -181,10 +278,11 @@ impl Caller {
                 self.streams.insert(call, Stream { subscription, current: false });
             }
             Err(error) => {
+                let Door::Rpc(rpc) = &mut self.door else { return };
                 if method == Method::Subscribe {
-                    self.mark(call);
+                    mark(rpc, call, &mut self.output.bytes);
                 }
-                self.rpc.fail(call, &error, &mut self.output.bytes);
+                rpc.fail(call, &error, &mut self.output.bytes);
             }
         }
     }
@@ -196,16 +294,35 @@ impl Caller {
         call: CallId,
         result: &Result<Option<String>, String>,
     ) -> bool {
-        let out = &mut self.output.bytes;
+        let (Door::Rpc(rpc), out) = (&mut self.door, &mut self.output.bytes) else { return false };
         match result {
-            Ok(Some(text)) => self.rpc.reply(call, Reply::Text(text), out),
-            Ok(None) => self.rpc.reply(call, Reply::Empty, out),
-            Err(error) => self.rpc.fail(call, error, out),
+            Ok(Some(text)) => rpc.reply(call, Reply::Text(text), out),
+            Ok(None) => rpc.reply(call, Reply::Empty, out),
+            Err(error) => rpc.fail(call, error, out),
         }
         if env.stopping {
             self.end_if_quiet(env, CloseReason::Stopped);
         }
         self.eof || self.used < self.unread.len()
+    }
+
+    /// The store has answered what HTTP has asked of it. Returns whether there may be more to be read.
+    pub(super) fn done_by_store(
+        &mut self,
+        env: &mut CallerEnv<'_>,
+        call: CallId,
+        result: Result<u64, StoreError>,
+    ) -> bool {
+        let Door::Http(http) = &mut self.door else { return false };
+        if self.ending != Ending::No {
+            return false;
+        }
+        let next = http.done(&mut env.http(self.id), call, result, &mut self.output.bytes);
+        let more = self.go_on(env, next);
+        if env.stopping {
+            self.end_if_quiet(env, CloseReason::Stopped);
+        }
+        more
     }
 
     /// A stream has something to tell.
@@ -215,28 +332,55 @@ impl Caller {
         call: CallId,
         subscription: SubscriptionId,
     ) {
-        if self.streams.get(&call).is_some_and(|stream| stream.subscription == subscription) {
-            self.ready.push_back((call, subscription));
-            self.deliver(env);
+        match &mut self.door {
+            Door::Http(http) => http.ready(subscription),
+            Door::Rpc(_) => {
+                let stream = self.streams.get(&call);
+                if stream.is_none_or(|stream| stream.subscription != subscription) {
+                    return;
+                }
+                self.ready.push_back((call, subscription));
+            }
         }
+        self.deliver(env);
     }
 
-    /// A stream cannot be gone on with.
-    pub(super) fn ended(&mut self, call: CallId, error: &str) {
-        if self.streams.remove(&call).is_some_and(|stream| !stream.current) {
-            self.mark(call);
+    /// A stream cannot be gone on with. Returns whether there may be more to be read.
+    pub(super) fn ended(
+        &mut self,
+        env: &mut CallerEnv<'_>,
+        call: CallId,
+        subscription: SubscriptionId,
+        error: &StoreError,
+    ) -> bool {
+        let out = &mut self.output.bytes;
+        match &mut self.door {
+            Door::Http(http) => {
+                let next = http.ended(subscription, error, out);
+                self.go_on(env, next)
+            }
+            Door::Rpc(rpc) => {
+                if self.streams.remove(&call).is_some_and(|stream| !stream.current) {
+                    mark(rpc, call, out);
+                }
+                rpc.fail(call, &format!("discoverd: {error}"), out);
+                false
+            }
         }
-        self.rpc.fail(call, error, &mut self.output.bytes);
-    }
-
-    /// The original's clients wait for the marker before they look at a stream's error.
-    fn mark(&mut self, call: CallId) {
-        self.rpc.update(call, &Update::MARKER, &mut self.output.bytes);
     }
 
     /// Tells what there is room for, each stream in turn.
     fn deliver(&mut self, env: &mut CallerEnv<'_>) {
         while self.ending == Ending::No && self.output.has_room() {
+            let rpc = match &mut self.door {
+                Door::Http(http) => {
+                    if !http.tell(&mut env.http(self.id), &mut self.output.bytes) {
+                        return;
+                    }
+                    continue;
+                }
+                Door::Rpc(rpc) => rpc,
+            };
             let Some((call, subscription)) = self.ready.pop_front() else { return };
             let stream = self.streams.get_mut(&call);
             let Some(stream) = stream.filter(|stream| stream.subscription == subscription) else {
@@ -245,7 +389,7 @@ impl Caller {
             if let Some(event) = env.agent.next(subscription) {
                 stream.current |= event == Event::Current;
                 if let Some(update) = event.update() {
-                    self.rpc.update(call, &update, &mut self.output.bytes);
+                    rpc.update(call, &update, &mut self.output.bytes);
                 }
                 self.ready.push_back((call, subscription));
             }
@@ -254,12 +398,17 @@ impl Caller {
 
     /// Whether what came cannot be read on for now.
     fn is_blocked(&self) -> bool {
-        !self.output.has_room() || self.rpc.is_full()
+        !self.output.has_room() || self.door.is_full()
     }
 
     /// The end has come, and all before it is read.
     fn note_eof(&mut self, env: &mut CallerEnv<'_>) {
-        if let Err(error) = self.rpc.eof(self.unread.len() - self.used) {
+        let unread = self.unread.len() - self.used;
+        let whole = match &mut self.door {
+            Door::Http(http) => http.eof(unread).map_err(Error::Head),
+            Door::Rpc(rpc) => rpc.eof(unread),
+        };
+        if let Err(error) = whole {
             return self.end(env, Ending::Flush(CloseReason::Unreadable(error)));
         }
         // Nobody who listens shuts his side down: the original's clients are gone then.
@@ -268,7 +417,7 @@ impl Caller {
     }
 
     fn end_if_quiet(&mut self, env: &mut CallerEnv<'_>, why: CloseReason) {
-        if self.rpc.waiting() == 0 {
+        if !self.door.is_waiting() {
             self.end(env, Ending::Flush(why));
         }
     }
@@ -283,6 +432,11 @@ impl Caller {
 
     fn close_streams(&mut self, env: &mut CallerEnv<'_>) {
         self.ready.clear();
+        if let Door::Http(http) = &self.door
+            && let Some(subscription) = http.subscription()
+        {
+            env.agent.close(subscription);
+        }
         while let Some((_, stream)) = self.streams.pop_first() {
             env.agent.close(stream.subscription);
         }
@@ -301,12 +455,23 @@ impl Caller {
         }
     }
 
+    fn is_in_request(&self) -> bool {
+        let unread = self.unread.len() - self.used;
+        match &self.door {
+            Door::Http(http) => http.is_in_request(unread),
+            Door::Rpc(rpc) => rpc.is_in_head(unread),
+        }
+    }
+
     fn update_deadline(&mut self, env: &mut CallerEnv<'_>) {
         let wanted = match self.ending {
-            Ending::No if self.rpc.is_in_head(self.unread.len() - self.used) => {
-                Some((Deadline::Head, env.head_timeout))
+            Ending::No if self.is_in_request() => {
+                Some((Deadline::Head, env.now + env.head_timeout))
             }
-            Ending::Linger(_) => Some((Deadline::Linger, LINGER)),
+            Ending::No if let Some(spoke) = self.door.spoke() => {
+                Some((Deadline::Quiet, (spoke + http::Server::QUIET).max(env.now)))
+            }
+            Ending::Linger(_) => Some((Deadline::Linger, env.now + LINGER)),
             // The last answer may be read as slowly as any other.
             Ending::No | Ending::Now(_) | Ending::Flush(_) => None,
         };
@@ -316,9 +481,8 @@ impl Caller {
         if let Some(key) = self.take_timer() {
             env.timers.cancel(key);
         }
-        self.deadline = wanted.map(|(deadline, after)| {
-            (env.timers.set(env.now + after, (self.id, deadline)), deadline)
-        });
+        self.deadline =
+            wanted.map(|(deadline, at)| (env.timers.set(at, (self.id, deadline)), deadline));
     }
 
     /// The timer that is set for this connection, to be cancelled.
@@ -352,11 +516,18 @@ impl Caller {
                 return Some(Action::Shutdown(conn));
             }
         }
-        let has_room = !self.is_blocked() || self.unread.len() - self.used < UNREAD;
+        // While a stream goes on, a further request has to wait for its end.
+        let is_blocked = self.is_blocked() || self.door.spoke().is_some();
+        let has_room = !is_blocked || self.unread.len() - self.used < UNREAD;
         if !self.reading && !self.eof && has_room {
             self.reading = true;
             return Some(Action::Read(conn));
         }
         None
     }
+}
+
+/// The original's clients wait for the marker before they look at a stream's error.
+fn mark(rpc: &mut Server, call: CallId, out: &mut Vec<u8>) {
+    rpc.update(call, &Update::MARKER, out);
 }

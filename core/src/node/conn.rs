@@ -220,6 +220,8 @@ impl Conn {
             }
             Deadline::Linger => self.end_now(env, CloseReason::LingerTimeout),
             Deadline::Connect => self.upstream_timed_out(env),
+            // Only clients of discovery have one.
+            Deadline::Quiet => {}
         }
         self.update_deadline(env);
     }
@@ -584,7 +586,7 @@ impl Conn {
         if let Some(deadline) = wanted {
             let after = match deadline {
                 Deadline::Head => env.config.head_timeout,
-                Deadline::Linger => LINGER,
+                Deadline::Linger | Deadline::Quiet => LINGER,
                 Deadline::Connect => {
                     self.link.as_ref().map_or(LINGER, |link| link.upstream.connect_timeout)
                 }

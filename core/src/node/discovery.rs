@@ -1,7 +1,6 @@
 //! Clients of discovery: between their connections and the agent that answers them.
 
 use alloc::boxed::Box;
-use alloc::format;
 use alloc::vec::Vec;
 
 use super::action::{Input, Refusal};
@@ -10,7 +9,6 @@ use super::{Node, Slot, owned_by};
 use crate::discovery::store::Persist;
 use crate::discovery::{Agent, AgentEvent, StoreInput};
 use crate::id::ConnId;
-use crate::rpc;
 use crate::time::Instant;
 
 impl Node {
@@ -26,7 +24,8 @@ impl Node {
         self.agent.as_ref()
     }
 
-    /// As [`accept`](Node::accept), where it is known that the client speaks the [RPC](crate::rpc) of discovery.
+    /// As [`accept`](Node::accept), where it is known that the client is one of discovery: it speaks the [RPC](crate::rpc), or
+    /// [HTTP](crate::discovery::http).
     ///
     /// # Errors
     ///
@@ -37,7 +36,7 @@ impl Node {
             return Err(Refusal::NoAgent);
         }
         let limits = self.config.rpc.clone();
-        Ok(self.insert(|id| Slot::Caller(Box::new(Caller::new(id, rpc::Server::new(limits))))))
+        Ok(self.insert(|id| Slot::Caller(Box::new(Caller::new(id, limits)))))
     }
 
     /// What is to be done with the file of the discovery store, if anything: then report [`Input::Persisted`] or
@@ -77,6 +76,7 @@ impl Node {
             now: self.now,
             stopping: self.stopping.is_some(),
             head_timeout: self.config.head_timeout,
+            epoch: self.config.epoch,
             agent,
             timers: &mut self.timers,
         };
@@ -122,14 +122,30 @@ impl Node {
                     caller.ready(env, call, subscription);
                 });
             }
-            AgentEvent::Ended { owner, call, error } => {
-                let error = format!("discoverd: {error}");
-                self.with_caller(owned_by(owner), |caller, _| caller.ended(call, &error));
+            AgentEvent::Ended { owner, call, subscription, error } => {
+                let id = owned_by(owner);
+                let mut more = false;
+                self.with_caller(id, |caller, env| {
+                    more = caller.ended(env, call, subscription, &error);
+                });
+                if more {
+                    self.calling.push_back(id);
+                }
             }
-            AgentEvent::Done { .. } => {}
+            AgentEvent::Done { owner, call, result } => {
+                let id = owned_by(owner);
+                let mut more = false;
+                self.with_caller(id, |caller, env| more = caller.done_by_store(env, call, result));
+                if more {
+                    self.calling.push_back(id);
+                }
+            }
             AgentEvent::Warn(line) => self.logs.push_back(line),
             AgentEvent::Exchange(exchange) => self.fetch(exchange),
             AgentEvent::Abandon(id) => self.abandon_fetch(id),
+            AgentEvent::Connect { id, upstream } => self.open_wire(id, &upstream),
+            AgentEvent::Write(id, bytes) => self.write_wire(id, bytes),
+            AgentEvent::Close(id) => self.close_wire(id),
         }
     }
 }

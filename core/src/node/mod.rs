@@ -18,6 +18,7 @@ mod output;
 mod relay;
 mod resolver;
 mod splice;
+mod wire;
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
@@ -36,6 +37,7 @@ use fetch::Fetch;
 use link::Link;
 use relay::Pool;
 use resolver::Resolver;
+use wire::Wire;
 
 use crate::discovery::{Agent, StoreInput};
 use crate::docker::Replies;
@@ -105,6 +107,9 @@ pub struct Node {
     /// What the store of discovery asks of other servers, by its number; and which of these may have something to do.
     fetches: BTreeMap<u64, Fetch>,
     fetching: VecDeque<u64>,
+    /// The store's connections that are not HTTP, by its numbers; and which of these may have something to do.
+    wires: BTreeMap<u64, Wire>,
+    wiring: VecDeque<u64>,
     /// What answers DNS.
     dns: Option<Dns>,
     timers: Timers<(ConnId, Deadline)>,
@@ -124,6 +129,8 @@ enum Slot {
     Serving(ConnId),
     /// It leads to a server, and serves the store of discovery in what has this number.
     Fetching(u64),
+    /// It leads to a server, and is the store's of discovery, which calls it by this number.
+    Wired(u64),
     /// It is a client's of DNS.
     Resolver(Box<Resolver>),
     /// It leads to another DNS server, and is the exchange of this number.
@@ -139,7 +146,11 @@ impl Slot {
             Self::Client(conn) => Some(&mut conn.queued),
             Self::Caller(caller) => Some(&mut caller.queued),
             Self::Resolver(resolver) => Some(&mut resolver.queued),
-            Self::Serving(_) | Self::Fetching(_) | Self::Forwarding(_) | Self::Idle(_) => None,
+            Self::Serving(_)
+            | Self::Fetching(_)
+            | Self::Wired(_)
+            | Self::Forwarding(_)
+            | Self::Idle(_) => None,
         }
     }
 }
@@ -156,6 +167,8 @@ enum Deadline {
     Head,
     Linger,
     Connect,
+    /// A stream is to say that it is alive.
+    Quiet,
 }
 
 /// A peer has this long to close, once this end has written all and shut its side down.
@@ -207,6 +220,8 @@ impl Node {
             calling: VecDeque::new(),
             fetches: BTreeMap::new(),
             fetching: VecDeque::new(),
+            wires: BTreeMap::new(),
+            wiring: VecDeque::new(),
             dns: None,
             timers: Timers::new(),
             now: Instant::ZERO,
@@ -267,6 +282,10 @@ impl Node {
                 self.handle_fetch(*fetch, input);
                 return self.pump();
             }
+            Some((_, Slot::Wired(wire))) => {
+                self.handle_wire(*wire, input);
+                return self.pump();
+            }
             Some((id, Slot::Resolver(_))) => return self.handle_resolver(id, input),
             Some((_, Slot::Forwarding(exchange))) => return self.handle_forward(*exchange, input),
             _ => {}
@@ -319,7 +338,7 @@ impl Node {
         if let Some(action) = self.actions.pop_front() {
             return Some(action);
         }
-        if let Some(action) = self.poll_fetches(out) {
+        if let Some(action) = self.poll_fetches(out).or_else(|| self.poll_wires(out)) {
             return Some(action);
         }
         if let Some(action) = self.poll_dns(out) {
@@ -402,7 +421,13 @@ impl Node {
             Some(Slot::Serving(client)) => self.with(*client, of_server),
             // It was to wait for the next request. Whatever it says, it can't be an answer.
             Some(Slot::Idle(_)) => self.close_idle(id),
-            Some(Slot::Caller(_) | Slot::Fetching(_) | Slot::Resolver(_) | Slot::Forwarding(_))
+            Some(
+                Slot::Caller(_)
+                | Slot::Fetching(_)
+                | Slot::Wired(_)
+                | Slot::Resolver(_)
+                | Slot::Forwarding(_),
+            )
             | None => {}
         }
     }

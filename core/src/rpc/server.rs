@@ -57,6 +57,15 @@ enum Phase {
     Refused,
 }
 
+impl Phase {
+    fn of(codec: Codec) -> Self {
+        match codec {
+            Codec::Gob => Self::Gob(Box::default()),
+            Codec::Json => Self::Json(json::ServerCodec::default()),
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Call {
     id: Id,
@@ -88,6 +97,15 @@ impl Server {
     pub fn new(limits: Limits) -> Self {
         let http = Box::new(http1::Server::new(limits.http.clone()));
         Self { limits, phase: Phase::Http(http), calls: Slab::new(), streams: BTreeSet::new() }
+    }
+
+    /// The state of a connection on which somebody else has read HTTP up to this head, a CONNECT to [`PATH`]; its answer is
+    /// written to `out`.
+    #[must_use]
+    pub fn accept(limits: Limits, head: &RequestHead, out: &mut Vec<u8>) -> Self {
+        out.extend_from_slice(GREETING);
+        let phase = Phase::of(Codec::from_accept(head.header("Accept")));
+        Self { limits, phase, calls: Slab::new(), streams: BTreeSet::new() }
     }
 
     /// The codec, once the client has said which.
@@ -170,10 +188,7 @@ impl Server {
                     let (more, next) = head(http, rest, out)?;
                     taken += more;
                     match next {
-                        Next::Codec(Codec::Gob) => self.phase = Phase::Gob(Box::default()),
-                        Next::Codec(Codec::Json) => {
-                            self.phase = Phase::Json(json::ServerCodec::default());
-                        }
+                        Next::Codec(codec) => self.phase = Phase::of(codec),
                         Next::Request if more > 0 => {}
                         Next::Request => return Ok((taken, None)),
                         Next::Nothing => return Ok((taken, Some(ServerEvent::Finished))),

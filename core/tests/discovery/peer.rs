@@ -40,6 +40,8 @@ pub(crate) struct Peer {
     pub(crate) rpc: Client,
     /// What it has read and not understood yet, and what it has not read.
     unread: Vec<u8>,
+    /// All that it has read.
+    pub(crate) raw: Vec<u8>,
     pub(crate) waiting: Vec<u8>,
     pub(crate) events: Vec<ClientEvent>,
     pub(crate) out: Vec<u8>,
@@ -133,6 +135,7 @@ impl World {
         let peer = Peer {
             rpc: Client::new(codec, Limits::default()),
             unread: Vec::new(),
+            raw: Vec::new(),
             waiting: Vec::new(),
             events: Vec::new(),
             out: Vec::new(),
@@ -334,6 +337,7 @@ const fn concerns(action: &Action) -> Option<ConnId> {
 impl Peer {
     /// Bytes have come to the client.
     fn read(&mut self, bytes: &[u8]) {
+        self.raw.extend_from_slice(bytes);
         self.unread.extend_from_slice(bytes);
         while let Ok((taken, event)) = self.rpc.receive(&self.unread) {
             self.unread.drain(..taken);

@@ -216,6 +216,58 @@ fn rpc() {
     test("rpc", RPC, libswarm_fuzz::rpc);
 }
 
+/// What is asked of discovery over HTTP.
+const DISCOVERY: &[&[u8]] = &[
+    b"\r\n",
+    b"\r\n\r\n",
+    b"\n--\n",
+    b"GET ",
+    b"HEAD ",
+    b"PUT ",
+    b"DELETE ",
+    b"POST ",
+    b"/services",
+    b"/services/a",
+    b"/services/b/meta",
+    b"/instances",
+    b"/leader",
+    b"/ping",
+    b"%",
+    b"%00",
+    b"%61",
+    b"Host: evil\r\n",
+    b"Origin: http://h\r\n",
+    b"Accept: text/event-stream\r\n",
+    b"Last-Event-ID: 3b9aca00-1\r\n",
+    b"Content-Length: 0\r\n",
+    b"Content-Length: 99999\r\n",
+    b"Transfer-Encoding: chunked\r\n",
+    b"Expect: 100-continue\r\n",
+    b"Connection: close\r\n",
+    b"HTTP/1.0",
+    b"PUT /services/b HTTP/1.1\r\nHost: h\r\n\r\n",
+    b"DELETE /services/a HTTP/1.1\r\nHost: h\r\n\r\n",
+    b"GET /services HTTP/1.1\r\nHost: h\r\n\r\n",
+    b"{\"data\":",
+    b"\"index\":1",
+    b"\"addr\":\":1\"",
+    b"\"proto\":\"udp\"",
+    b"\"meta\":null",
+    b"{",
+    b"}",
+    b"\"",
+    b"t",
+    b"T",
+    b"n",
+    b"e",
+    b"9",
+];
+
+#[test]
+fn discovery_http() {
+    test("discovery_http", DISCOVERY, libswarm_fuzz::discovery_http);
+}
+
 #[test]
 fn http1_server() {
     test("http1_server", HTTP, libswarm_fuzz::http1_server);

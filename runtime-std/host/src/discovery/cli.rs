@@ -98,6 +98,8 @@ impl Serve {
         settings.etcd_cert = one("etcd-cert");
         settings.etcd_key = one("etcd-key");
         settings.etcd_user = one("etcd-user");
+        settings.zookeeper = one("zookeeper");
+        settings.zookeeper_auth = one("zookeeper-auth");
         settings.dns = one("dns");
         settings.recursors = one("recursors");
         Self {
@@ -178,6 +180,12 @@ fn command(runtime: &str) -> Command {
         .arg(value("etcd-cert", "FILE", "A certificate to show to it".into()))
         .arg(value("etcd-key", "FILE", "The key of that certificate".into()))
         .arg(value("etcd-user", "NAME:PASSWORD", "As whom to use it".into()))
+        .arg(value(
+            "zookeeper",
+            "HOST[:PORT][,HOST...][/PATH]",
+            "Keep registrations in this ZooKeeper (3.6 or later) instead, below PATH".into(),
+        ))
+        .arg(value("zookeeper-auth", "USER:PASSWORD", "As whom to use it (digest)".into()))
         .arg(value(
             "dns",
             "[HOST]:PORT[,...]",

@@ -72,6 +72,9 @@ fn start(options: &Serve) -> Result<Server, String> {
     if let Some(etcd) = &options.settings.etcd {
         say(format_args!("registrations are kept in etcd at {etcd}"));
     }
+    if let Some(zookeeper) = &options.settings.zookeeper {
+        say(format_args!("registrations are kept in ZooKeeper at {zookeeper}"));
+    }
     if options.settings.store == StoreKind::Memory {
         say("nothing is kept on disk: registrations end with this process");
     }

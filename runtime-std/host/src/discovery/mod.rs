@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use libswarm::address::{Address, StoreKind, StoreSettings};
-use libswarm::discovery::store::etcd;
+use libswarm::discovery::store::{etcd, zookeeper};
 use libswarm::discovery::{Agent, Memory, TTL, dns};
 use libswarm::job::Upstream;
 use libswarm::{Instant, discovery};
@@ -74,15 +74,35 @@ impl Discovery {
             }
         };
         let external = self.external_address.clone();
-        if let Some(config) = etcd::Config::from_settings(&self.settings, ttl, seed)? {
-            if self.settings.store == StoreKind::Memory || self.settings.data_dir.is_some() {
-                return Err(
-                    "with --etcd registrations are kept there and nowhere else: leave --store and --data-dir out"
-                        .to_owned(),
-                );
+        let settings = &self.settings;
+        let etcd = etcd::Config::from_settings(settings, ttl, seed)?;
+        let zookeeper = zookeeper::Config::from_settings(settings, ttl, seed)?;
+        if etcd.is_some() && zookeeper.is_some() {
+            return Err("registrations are kept in one place: name it with --etcd or with \
+                        --zookeeper, not with both"
+                .to_owned());
+        }
+        let is_elsewhere = settings.store == StoreKind::Memory || settings.data_dir.is_some();
+        let elsewhere = |option: &str| {
+            format!(
+                "with {option} registrations are kept there and nowhere else: leave --store and --data-dir out"
+            )
+        };
+        if let Some(config) = etcd {
+            if is_elsewhere {
+                return Err(elsewhere("--etcd"));
             }
             let upstreams = config.endpoints.clone();
             let store = discovery::Etcd::new(now, config);
+            let agent = Agent::new(Box::new(store), external);
+            return Ok(Opened { agent, journal: None, upstreams });
+        }
+        if let Some(config) = zookeeper {
+            if is_elsewhere {
+                return Err(elsewhere("--zookeeper"));
+            }
+            let upstreams = config.endpoints.clone();
+            let store = discovery::Zookeeper::new(now, config);
             let agent = Agent::new(Box::new(store), external);
             return Ok(Opened { agent, journal: None, upstreams });
         }
@@ -146,6 +166,14 @@ mod tests {
         discovery.settings.store = StoreKind::Memory;
         let error = discovery.open(Instant::ZERO, 1).err().unwrap();
         assert!(error.contains("leave --store and --data-dir out"), "{error}");
+        discovery.settings.zookeeper = Some("a:1".into());
+        let error = discovery.open(Instant::ZERO, 1).err().unwrap();
+        assert!(error.contains("--etcd or with --zookeeper, not with both"), "{error}");
+        discovery.settings.etcd = None;
+        let error = discovery.open(Instant::ZERO, 1).err().unwrap();
+        assert!(error.starts_with("with --zookeeper registrations are kept there"), "{error}");
+        discovery.settings.store = StoreKind::Journal;
+        assert!(discovery.open(Instant::ZERO, 1).is_ok());
     }
 
     #[test]

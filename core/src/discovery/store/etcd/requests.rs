@@ -231,12 +231,13 @@ impl Etcd {
                 self.go(key, Stage::Put { lease, expected });
             }
             Stage::Grant { lease, expected } => self.granted(key, lease, expected),
-            Stage::Put { .. } if reply.succeeded => self.left_at(key, revision),
+            Stage::Put { .. } | Stage::Change { .. } if reply.succeeded => {
+                self.left_at(key, revision);
+            }
             Stage::Put { .. } => match reply.found() {
                 Some(kv) => self.found(key, &kv),
                 None => self.absent(key),
             },
-            Stage::Change { .. } if reply.succeeded => self.left_at(key, revision),
             Stage::Change { .. } => match reply.found() {
                 Some(kv) => self.found(key, &kv),
                 None => self.missing(key, revision),
