@@ -51,7 +51,8 @@ pub struct StoreSettings {
     pub zookeeper: Option<String>,
     /// As whom: `USER:PASSWORD`.
     pub zookeeper_auth: Option<String>,
-    /// Where else the registry is served, as DNS, over UDP and TCP: `HOST:PORT`, with commas between several.
+    /// Where else the registry is served, as DNS, over UDP and TCP: `HOST:PORT`, with commas between several. On a machine with
+    /// several addresses name each of them: from all interfaces (`:PORT`) answers leave with the one that the system picks.
     pub dns: Option<String>,
     /// The DNS servers that are asked for all other names: `IP` or `IP:PORT`, with commas between them.
     pub recursors: Option<String>,

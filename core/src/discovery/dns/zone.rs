@@ -198,8 +198,10 @@ impl Asked<'_> {
 
     /// Whether an instance's name, which is longer than its service's, can be one at all.
     fn has_targets(&self, span: Span) -> bool {
-        let service: usize = self.spelled(span).map(|label| 1 + label.len()).sum();
-        1 + 32 + service + "._i.".len() + ZONE.len() + 1 <= LONGEST
+        let service = self.spelled(span).map(<[u8]>::len);
+        // And the id, `_i`, the zone, and the empty label.
+        let labels = service.chain([32, 2, ZONE.len(), 0]);
+        labels.map(|label| 1 + label).sum::<usize>() <= LONGEST
     }
 
     /// Writes the name of an instance.

@@ -7,7 +7,10 @@ use std::os::fd::{AsFd, BorrowedFd};
 use libswarm::discovery::dns::SocketId;
 use rustix::net::{AddressFamily, SocketType, sockopt};
 
-/// A socket that takes datagrams from everybody. Nothing waits in it.
+/// A socket that takes datagrams from everybody, and never waits.
+///
+/// One that is bound to all interfaces answers from the address that the system picks, which on a machine with several may be
+/// another one than was asked, and clients do not believe that: there, bind one to each.
 #[derive(Debug)]
 pub struct DatagramSocket {
     socket: UdpSocket,
@@ -73,9 +76,13 @@ impl Inbox {
         for room in self.room.chunks_exact_mut(LONGEST) {
             match from.socket.recv_from(room) {
                 Ok((length, peer)) => self.heads.push((peer, length)),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(error) => return log::debug!("cannot read from {}: {error}", from.address),
+                Err(error) => {
+                    use io::ErrorKind::{Interrupted, WouldBlock};
+                    if !matches!(error.kind(), Interrupted | WouldBlock) {
+                        log::debug!("cannot read from {}: {error}", from.address);
+                    }
+                    return;
+                }
             }
         }
     }
