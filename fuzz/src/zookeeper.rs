@@ -10,7 +10,7 @@ use libswarm::discovery::{
 };
 use libswarm::job::Upstream;
 
-use crate::script::Input;
+use crate::script::{Input, piece};
 
 /// What a store does with some bytes.
 #[derive(PartialEq, Debug, Default)]
@@ -82,7 +82,21 @@ fn serve<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Seen {
     seen
 }
 
-/// Any bytes of a server make the store do the same, whatever pieces they come in; every request is answered once; and what is
+/// The frames that these bytes are, and what is left. A server answers no request before it has come, so what comes together is
+/// never more than one here.
+fn frames(mut bytes: &[u8]) -> Vec<&[u8]> {
+    let mut all = Vec::new();
+    while let Some(length) = bytes.first_chunk::<4>() {
+        let length = (u32::from_be_bytes(*length) as usize).saturating_add(4).min(bytes.len());
+        let (frame, rest) = bytes.split_at(length);
+        all.push(frame);
+        bytes = rest;
+    }
+    all.extend(Some(bytes).filter(|it| !it.is_empty()));
+    all
+}
+
+/// Any frames of a server make the store do the same, whatever pieces they come in; every request is answered once; and what is
 /// written is bounded.
 ///
 /// # Panics
@@ -90,7 +104,18 @@ fn serve<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Seen {
 /// That is not so.
 pub fn zookeeper(data: &[u8]) {
     let input = Input::new(data);
-    let whole = serve(std::iter::once(input.wire).filter(|it| !it.is_empty()));
-    let cut = serve(input.pieces().into_iter());
+    let frames = frames(input.wire);
+    let whole = serve(frames.iter().copied());
+    let mut lengths = input.script.iter().cycle();
+    let mut pieces = Vec::new();
+    for mut frame in frames {
+        while !frame.is_empty() {
+            let length = lengths.next().map_or(1, |operation| piece(*operation));
+            let (piece, rest) = frame.split_at(length.min(frame.len()));
+            pieces.push(piece);
+            frame = rest;
+        }
+    }
+    let cut = serve(pieces.into_iter());
     assert_eq!(whole, cut);
 }

@@ -207,7 +207,7 @@ const ZOOKEEPER: &[&[u8]] = &[
 
 #[test]
 fn zookeeper() {
-    mutations("zookeeper", MUTATIONS / 4, ZOOKEEPER, libswarm_fuzz::zookeeper);
+    test("zookeeper", ZOOKEEPER, libswarm_fuzz::zookeeper);
 }
 
 #[test]
