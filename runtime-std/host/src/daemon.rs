@@ -152,7 +152,7 @@ enum Frontend {
     Address(Address),
     /// `fd://` and a name.
     Inherited(String),
-    Discovery(Discoverd),
+    Discovery(Box<Discoverd>),
 }
 
 fn addresses(given: &[String], tls: bool) -> Result<Vec<Frontend>, String> {
@@ -162,7 +162,9 @@ fn addresses(given: &[String], tls: bool) -> Result<Vec<Frontend>, String> {
         // dockerd knows both spellings.
         Some("*") => Ok(Frontend::Inherited(String::new())),
         Some(name) => Ok(Frontend::Inherited(name.to_owned())),
-        None if text.starts_with("discoverd://") => text.parse().map(Frontend::Discovery),
+        None if text.starts_with("discoverd://") => {
+            text.parse().map(Box::new).map(Frontend::Discovery)
+        }
         None if tls => Address::with_default_port(text, TLS_PORT).map(Frontend::Address),
         None => text.parse().map(Frontend::Address),
     };

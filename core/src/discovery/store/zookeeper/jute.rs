@@ -364,7 +364,8 @@ mod tests {
     fn body<'a>(all: &'a [Capture], title: &str) -> (i32, Reader<'a>) {
         let answer = Capture::find(all, title).received.last().unwrap();
         let mut from = Reader(&answer[4..]);
-        (from.int().unwrap(), from.long().unwrap());
+        from.int().unwrap();
+        from.long().unwrap();
         (from.int().unwrap(), from)
     }
 
@@ -424,7 +425,8 @@ mod tests {
             for start in 0..bytes.len().min(24) {
                 let from = Reader(&bytes[start..]);
                 let mut it = from;
-                (it.buffer(), it.stat());
+                it.buffer();
+                it.stat();
                 let mut it = from;
                 prop_assert!(it.texts().is_none_or(|all| all.len() <= bytes.len()));
                 let mut it = from;
