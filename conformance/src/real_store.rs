@@ -109,18 +109,18 @@ impl RealStore {
         None
     }
 
-    fn tell(&mut self, heard: Heard) {
+    fn tell(&mut self, heard: &Heard) {
         let (Heard::Connected(id, _)
         | Heard::Received(id, _)
         | Heard::Lost(id, _)
         | Heard::Status(id, _)
         | Heard::Body(id, _)
         | Heard::End(id)
-        | Heard::Failed(id, _)) = heard;
+        | Heard::Failed(id, _)) = *heard;
         if self.abandoned.contains(&id) {
             return;
         }
-        let input = match &heard {
+        let input = match heard {
             Heard::Connected(_, stream) => {
                 self.wires.insert(id, stream.try_clone().expect("a handle"));
                 StoreInput::Connected(id)
@@ -148,7 +148,7 @@ impl RealStore {
         while let Ok(heard) =
             self.receiver.recv_timeout(end.saturating_duration_since(RealInstant::now()))
         {
-            self.tell(heard);
+            self.tell(&heard);
         }
     }
 }
@@ -301,7 +301,7 @@ impl Store for RealStore {
             // What is not due may have come all the same.
             let wait = if is_due { Duration::from_millis(100) } else { Duration::ZERO };
             match self.receiver.recv_timeout(wait) {
-                Ok(heard) => self.tell(heard),
+                Ok(heard) => self.tell(&heard),
                 Err(RecvTimeoutError::Timeout) if is_due => {
                     // A pause of the store's.
                     self.now = self.now + wait;

@@ -23,6 +23,7 @@ mod rpc;
 pub mod script;
 mod server;
 mod simulator;
+mod zookeeper;
 
 pub use client::http1_client;
 pub use discovery_http::discovery_http;
@@ -31,6 +32,7 @@ pub use routes::routes;
 pub use rpc::rpc;
 pub use server::http1_server;
 pub use simulator::{archive, dockerfile, shell, simulator, state_file};
+pub use zookeeper::zookeeper;
 
 /// Adds data to what was seen, joined with data of the same kind before it: pieces are no part of the meaning.
 fn join<T>(seen: &mut Vec<T>, what: T, merge: impl FnOnce(&mut T, T) -> Option<T>) {

@@ -554,7 +554,7 @@ impl Model {
             let Some(wire) = self.wires.get_mut(&handle) else { return };
             let Some(mut asked) = wire.waiting.pop_front() else { return };
             if asked.done.is_none() {
-                asked.done = Some(self.perform(handle, session, user, &asked));
+                asked.done = Some(self.perform(handle, session, user.as_ref(), &asked));
             }
             let is_applied =
                 |(length, ..): &(usize, i64, i32, Vec<u8>)| *length <= self.servers[server].applied;
@@ -583,7 +583,7 @@ impl Model {
         &mut self,
         handle: Handle,
         session: i64,
-        user: Option<String>,
+        user: Option<&String>,
         asked: &Asked,
     ) -> (usize, i64, i32, Vec<u8>) {
         let server = self.wires[&handle].server;
@@ -593,7 +593,7 @@ impl Model {
         let now = |error: i32, body: Vec<u8>| (applied, zxid, error, body);
         match asked.code {
             1 | 2 | 5 | 19 => {
-                let result = self.attempt(session, &user, &[(asked.code, from.0)]);
+                let result = self.attempt(session, user, &[(asked.code, from.0)]);
                 let (error, body) = match result {
                     Ok(mut bodies) => (0, bodies.remove(0).1),
                     Err((_, error)) => (error, Vec::new()),
@@ -613,7 +613,9 @@ impl Model {
                         1 | 19 => {
                             from.buffer();
                             for _ in 0..from.int() {
-                                (from.int(), from.text(), from.text());
+                                from.int();
+                                from.text();
+                                from.text();
                             }
                             from.int();
                         }
@@ -630,7 +632,7 @@ impl Model {
                     body.extend_from_slice(&error.to_be_bytes());
                     body.extend_from_slice(rest);
                 };
-                match self.attempt(session, &user, &changes) {
+                match self.attempt(session, user, &changes) {
                     Ok(bodies) => bodies.iter().for_each(|(kind, it)| head(*kind, false, 0, it)),
                     Err((at, error)) => {
                         for nth in 0..count {
@@ -650,7 +652,7 @@ impl Model {
                 let path = from.text();
                 let tree = &self.servers[server].tree;
                 let Some(node) = tree.0.get(&path) else { return now(NO_NODE, Vec::new()) };
-                if node.user.is_some() && node.user != user {
+                if node.user.is_some() && node.user.as_ref() != user {
                     return now(NO_AUTH, Vec::new());
                 }
                 let mut body = if asked.code == 4 {
@@ -696,7 +698,7 @@ impl Model {
     fn attempt(
         &mut self,
         session: i64,
-        user: &Option<String>,
+        user: Option<&String>,
         changes: &[(i32, &[u8])],
     ) -> Result<Vec<(i32, Vec<u8>)>, (usize, i32)> {
         let (mut tree, mut made, mut answers) = (self.tree.clone(), Vec::new(), Vec::new());
@@ -705,7 +707,7 @@ impl Model {
             let mut from = Reader(body);
             let path = from.text();
             let may = |tree: &Tree, path: &str| {
-                tree.0.get(path).is_none_or(|it| it.user.is_none() || it.user == *user)
+                tree.0.get(path).is_none_or(|it| it.user.is_none() || it.user.as_ref() == user)
             };
             let found = tree.0.get(&path).cloned();
             let change = match code {
@@ -715,7 +717,7 @@ impl Model {
                     let who = (from.text(), from.text());
                     let owner = match who.0.as_str() {
                         "world" => None,
-                        "auth" => Some(user.clone().ok_or_else(|| failed(-114))?),
+                        "auth" => Some(user.cloned().ok_or_else(|| failed(-114))?),
                         other => panic!("{other}"),
                     };
                     let mode = from.int();

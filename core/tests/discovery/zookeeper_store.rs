@@ -197,7 +197,8 @@ fn sessions_end() {
     bench.register(0, "a");
     bench.register(1, "b");
     let (one, two) = (bench.subscribe(0), bench.subscribe(1));
-    (bench.read(one), bench.read(two));
+    bench.read(one);
+    bench.read(two);
     bench.frozen = Some(0);
     bench.pass(4 * SECOND);
     bench.register(1, "b");

@@ -211,6 +211,34 @@ const DNS: &[&[u8]] = &[
     b"\n--\n",
 ];
 
+const ZOOKEEPER: &[&[u8]] = &[
+    b"\0\0\0\x10",
+    b"\0\0\0\0",
+    b"\xff\xff\xff\xff",
+    b"\x7f\xff\xff\xff",
+    b"\xff\xff\xff\x9b",
+    b"\xff\xff\xff\x92",
+    b"\xff\xff\xff\x9a",
+    b"\xff\xff\xff\x90",
+    b"\xff\xff\xff\xfe",
+    b"\0\0\0\x01",
+    b"\0\0\0\x0e",
+    b"\0\0\0\x03web",
+    b"\0\0\0\x01a",
+    b"/discoverd/instances/web/a",
+    b"/discoverd/services/web/meta",
+    b"{\"attributes\":null}",
+    b"{\"text\":\"m\",\"writer\":1}",
+    b"%2E",
+    b"\n--\n",
+    b"9",
+];
+
+#[test]
+fn zookeeper() {
+    test("zookeeper", ZOOKEEPER, libswarm_fuzz::zookeeper);
+}
+
 #[test]
 fn rpc() {
     test("rpc", RPC, libswarm_fuzz::rpc);

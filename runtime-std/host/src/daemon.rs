@@ -163,7 +163,7 @@ fn addresses(given: &[String], tls: bool) -> Result<Vec<Frontend>, String> {
         Some("*") => Ok(Frontend::Inherited(String::new())),
         Some(name) => Ok(Frontend::Inherited(name.to_owned())),
         None if text.starts_with("discoverd://") => {
-            text.parse().map(|it| Frontend::Discovery(Box::new(it)))
+            text.parse().map(Box::new).map(Frontend::Discovery)
         }
         None if tls => Address::with_default_port(text, TLS_PORT).map(Frontend::Address),
         None => text.parse().map(Frontend::Address),

@@ -94,9 +94,11 @@ mod tests {
     use super::*;
 
     fn config(zookeeper: Option<&str>, auth: Option<&str>) -> Result<Option<Config>, String> {
-        let mut settings = StoreSettings::default();
-        settings.zookeeper = zookeeper.map(Into::into);
-        settings.zookeeper_auth = auth.map(Into::into);
+        let settings = StoreSettings {
+            zookeeper: zookeeper.map(Into::into),
+            zookeeper_auth: auth.map(Into::into),
+            ..StoreSettings::default()
+        };
         Config::from_settings(&settings, Duration::from_secs(10), 1)
     }
 

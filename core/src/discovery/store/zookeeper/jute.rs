@@ -309,3 +309,130 @@ pub(super) fn name(code: i32) -> &'static str {
         _ => "an error without a name here",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::discovery::store::zookeeper::captured::Capture;
+    use proptest::prelude::*;
+
+    const NONE: &str = r#"{"attributes":null}"#;
+    const EMPTY: &str = r#"{"attributes":{}}"#;
+
+    fn frame(xid: i32, code: i32, write: impl FnOnce(&mut Writer)) -> Vec<u8> {
+        let mut out = Writer::default();
+        out.int(xid).int(code);
+        write(&mut out);
+        out.frame()
+    }
+
+    fn change(xid: i32, change: Change<'_>) -> Vec<u8> {
+        frame(xid, change.code(), |out| change.write(out))
+    }
+
+    #[test]
+    fn requests_are_written_as_its_own_client_writes_them() {
+        let all = Capture::all();
+        let sent = |title: &str| Capture::find(&all, title).sent.clone();
+        let (acl, mode) = (Acl::World, Mode::Persistent);
+        let x = Change::Create { path: "/d/x", data: NONE.as_bytes(), acl, mode };
+        assert_eq!(change(2, x), sent(r#"create /d/x {"attributes":null}"#));
+        let mode = Mode::Container;
+        let c = Change::Create { path: "/d/c", data: b"hello", acl, mode };
+        assert_eq!(change(4, c), sent("create -c /d/c hello"));
+        let (acl, mode) = (Acl::Creator, Mode::Persistent);
+        let mine = Change::Create { path: "/d/mine", data: b"v", acl, mode };
+        assert_eq!(change(12, mine), sent("create /d/mine v auth::cdrwa"));
+        let set = Change::Set { path: "/d/x", data: EMPTY.as_bytes(), version: 0 };
+        assert_eq!(change(8, set), sent(r#"set -v 0 /d/x {"attributes":{}}"#));
+        assert_eq!(change(18, Change::Delete { path: "/d/x" }), sent("delete /d/x"));
+        let watch = frame(14, op::ADD_WATCH, |out| _ = out.text("/d").int(1));
+        assert_eq!(watch, sent("addWatch -m PERSISTENT_RECURSIVE /d"));
+        assert_eq!(frame(11, op::SYNC, |out| _ = out.text("/d")), sent("sync /d"));
+        let auth = frame(-4, op::AUTH, |out| _ = out.int(0).text("digest").text("me:secret"));
+        assert_eq!(auth, sent("addauth digest me:secret"));
+        assert_eq!(greet(0, 6000, 0, &[0; 16]), sent("connect"));
+        let both = [
+            Change::Check { path: "/w/web/a/0x1" },
+            Change::Set { path: "/w/web/a", data: EMPTY.as_bytes(), version: ANY },
+        ];
+        let title = "multi: check /w/web/a/0x1, set /w/web/a";
+        assert_eq!(frame(6, op::MULTI, |out| multi(&both, out)), sent(title));
+    }
+
+    /// What is in an answer: its error, and what stands behind that.
+    fn body<'a>(all: &'a [Capture], title: &str) -> (i32, Reader<'a>) {
+        let answer = Capture::find(all, title).received.last().unwrap();
+        let mut from = Reader(&answer[4..]);
+        from.int().unwrap();
+        from.long().unwrap();
+        (from.int().unwrap(), from)
+    }
+
+    #[test]
+    fn answers_are_read_as_it_gives_them() {
+        let all = Capture::all();
+        let (error, mut from) = body(&all, "get -s -w /d/x");
+        assert_eq!((error, from.buffer()), (0, Some(NONE.as_bytes())));
+        assert_eq!(from.stat(), Some(Stat { created: 3, modified: 3, version: 0, children: 1 }));
+        assert_eq!(from.0, b"");
+        let (_, mut from) = body(&all, "ls -s -w /d");
+        assert_eq!(from.texts().unwrap(), ["x", "c"]);
+        assert_eq!(from.stat(), Some(Stat { created: 2, modified: 2, version: 0, children: 2 }));
+        for (title, code) in [
+            ("stat -w /d/nothing", code::NO_NODE),
+            ("set -v 0 /d/x bad", code::BAD_VERSION),
+            ("delete /d/x", code::NOT_EMPTY),
+            ("create /d/x", code::NODE_EXISTS),
+            ("an operation that it does not know", code::UNIMPLEMENTED),
+        ] {
+            assert_eq!(body(&all, title).0, code, "{title}");
+        }
+        let multi = |title: &str| {
+            let (_, mut from) = body(&all, title);
+            let result = from.multi();
+            assert_eq!(from.0, b"");
+            result.unwrap()
+        };
+        let title = "multi: createContainer /w/web/a, create -e /w/web/a/0x1";
+        assert_eq!(multi(title), Ok(()));
+        assert_eq!(multi("the same again"), Err(Failed { at: 0, code: code::NODE_EXISTS }));
+        assert_eq!(multi("multi: check /w/web/a/0x1, set /w/web/a"), Ok(()));
+        assert_eq!(multi("multi: delete /w/web/a/0x1, delete /w/web/a"), Ok(()));
+    }
+
+    #[test]
+    fn sessions_are_greeted_as_it_greets_them() {
+        let all = Capture::all();
+        let answer = |title: &str| &Capture::find(&all, title).received[0][4..];
+        let greeting = Greeting::read(answer("connect")).unwrap();
+        assert_eq!((greeting.timeout, greeting.session), (6000, 0x0100_031b_1662_0000));
+        assert_eq!(greeting.password.len(), 16);
+        let ended = Greeting::read(answer("go on with a session that there is not")).unwrap();
+        assert_eq!((ended.timeout, ended.session), (0, 0));
+    }
+
+    proptest! {
+        /// Whatever comes, and however it is cut off.
+        #[test]
+        fn anything_can_be_read(nth in 0_usize..80, end in 0_usize..200, at in 0_usize..200, to in any::<u8>()) {
+            let all = Capture::all();
+            let mut bytes = all.iter().flat_map(|it| it.received.clone()).nth(nth % 70).unwrap_or_default();
+            bytes.truncate(end);
+            if let Some(byte) = bytes.get_mut(at) {
+                *byte = to;
+            }
+            for start in 0..bytes.len().min(24) {
+                let from = Reader(&bytes[start..]);
+                let mut it = from;
+                it.buffer();
+                it.stat();
+                let mut it = from;
+                prop_assert!(it.texts().is_none_or(|all| all.len() <= bytes.len()));
+                let mut it = from;
+                it.multi();
+                Greeting::read(&bytes[start..]);
+            }
+        }
+    }
+}

@@ -1,6 +1,94 @@
 //! A store in ZooKeeper (3.6 or later), which many servers of discovery may share.
 //!
-//! TODO-DOC
+//! # What is kept
+//!
+//! ```text
+//! /discoverd/instances/SERVICE/ADDRESS             a container: {"attributes":{"k":"v"}}    czxid is when it was created
+//! /discoverd/instances/SERVICE/ADDRESS/0x100ab…    ephemeral: the session of a server that holds it
+//! /discoverd/services/SERVICE/{service,meta,leader}  documents: {"text":"…"}                mzxid is a document's index
+//! ```
+//!
+//! (`zkCli.sh ls -R /discoverd` shows them.) An instance's node cannot itself be ephemeral: it would go with the server at which it
+//! was registered, though its client has gone on at another by then, and who takes it over could only create another node, with
+//! another `czxid`. So the node stays, and each server that gets heartbeats for it holds it by an ephemeral child that has the name
+//! of its session. An instance is there for as long as it has a child; the last one to let go of it deletes both in one
+//! transaction, which fails if another has come meanwhile. So:
+//!
+//! - a heartbeat at the server that holds the instance changes nothing: it moves a time there, and asks ZooKeeper for a `sync`, one
+//!   for all heartbeats that have come together, so that it is not answered for an instance that another server has just ended;
+//! - a client that goes on at another server costs one transaction: that one holds it, too, and the first lets go after a TTL;
+//! - a server that dies leaves what it holds for the session's timeout, the TTL, for its clients to go on elsewhere, and it does
+//!   not close its session when it is stopped;
+//! - a server that stands still for longer has lost its session, and with it what it held: when it goes on it reads everything anew,
+//!   and its clients' next heartbeats create instances anew, whose `Created` is another, for all others have seen them go;
+//! - what nobody holds any more is replaced in one transaction, by a younger one, and otherwise removed by ZooKeeper itself,
+//!   which looks for containers without children every minute.
+//!
+//! A document is changed in one transaction with the node of its service, whose version was read before: the document's own version
+//! begins anew when it is deleted and created again, and a comparison would hold for another document. Services' nodes under
+//! `services` stay for that reason.
+//!
+//! Names are escaped where ZooKeeper would refuse them: see `names.rs`.
+//!
+//! # What is known
+//!
+//! One persistent recursive watch (`addWatch`, ZooKeeper 3.6) on `/discoverd` names every node to which something happens. One-shot
+//! watches would be one for each service and each instance, each set anew after each change, with all of them to be sent again after
+//! a reconnect. An event does not say how the node is now, so the node is read: answers come in the order of the requests, behind
+//! the events that they know of, so what is read is told in the order in which it was named, and what happens to a node that is being
+//! read is in the answer. Everything is read once, behind the watch, and after every reconnect: what has changed meanwhile is told.
+//!
+//! # The session
+//!
+//! It goes on with any server, in the order in which they are named, for as long as ZooKeeper has not ended it. A server that leaves a
+//! request or a ping unanswered for 2 s is left for the next one. Requests are refused within [`DEADLINE`] while none answers;
+//! subscriptions are told nothing for as long as the TTL, then they end with an error. While ZooKeeper is not reached, and for a
+//! TTL after it is again, nobody's time ends. A ZooKeeper that has lost all it had refuses those who have seen more (by closing their
+//! connection); after a TTL of that, the store asks as one who has seen nothing.
+//!
+//! # The protocol, as it was captured
+//!
+//! From ZooKeeper 3.8.0 and its command line client; `captured.txt` has whole conversations. Everything is a frame, an i32 with
+//! the length and that many bytes; integers are big-endian; a text and a buffer are an i32 with the length (−1: none) and the bytes;
+//! a list an i32 with the count.
+//!
+//! ```text
+//! > 00000000 0000000000000000 00001770 0000000000000000 00000010 00…00 00     version, last zxid seen, timeout in ms, session (0: new),
+//!                                                                             password, whether read-only will do
+//! < 00000000 00001770 0100031b16620000 00000010 0000106c…f5 00                version, timeout as granted, session, password, read-only
+//!     timeout 0, session 0: it has expired (or the password is wrong), and the server closes. Last zxid unknown to the server,
+//!     or the server without a quorum: it closes without a word. The same session on another connection: the older one is closed.
+//!
+//! > 00000001 00000001 00000002 2f64 ffffffff 00000001 0000001f 00000005 776f726c64 00000006 616e796f6e65 00000000
+//!   xid, create, path "/d", no data, 1 ACL: all five permissions, "world", "anyone" (or "auth", ""); flags: 0, 1 ephemeral, 4 container
+//! < 00000001 0000000000000002 00000000 00000002 2f64                          xid, zxid, error, and what create gives: the path
+//!     an error ends the reply: < 00000010 0000000000000006 ffffff99           −103, bad version
+//! createContainer (19) is as create, and gives path and stat. delete (2), check (13): path, version (−1: any); they give nothing.
+//! setData (5): path, data, version; gives stat. getData (4): path, whether to watch; gives data, stat. exists (3): gives stat.
+//! getChildren2 (12): path, whether to watch; gives names, stat. sync (9): path; gives path.
+//!     stat: czxid, mzxid, ctime, mtime (i64), version, cversion, aversion (i32), ephemeralOwner (i64), data length, children (i32),
+//!     pzxid (i64).
+//! multi (14): for each (opcode, 00, ffffffff) and its request; then (ffffffff, 01, ffffffff). Gives for each the same head and its
+//!     answer: create 1 and the path, createContainer 15 (as create2), path and stat, setData 5 and stat, delete 2, check 13. Failed, with
+//!     error 0 in the reply: for each (ffffffff, 00, error) and the error again: 0 before the one that failed, −2 behind it.
+//! addWatch (106): path, mode (1: persistent, recursive); gives an i32. setWatches (101, xid −8) sets one-shot watches again.
+//!
+//! > fffffffc 00000064 00000000 00000006 646967657374 00000009 6d653a736563726574     auth: xid −4, 100, type 0, "digest", "me:secret"
+//! < fffffffc 0000000000000000 00000000                                               −115: refused, and the server closes
+//! > fffffffe 0000000b          < fffffffe 000000000000003e 00000000                  ping: xid −2, 11
+//! < ffffffff ffffffffffffffff 00000000 00000001 00000003 00000006 2f642f632f31       event: xid −1; type 1 created, 2 deleted, 3 data,
+//!                                                                                    4 children (one-shot only); state 3; path
+//! > 00000016 fffffff5                                                                closeSession (−11)
+//! ```
+//!
+//! Answers come in the order of the requests, an event before the answer to what caused it, and before any answer that knows of it.
+//! Errors: −101 no node, −102 not permitted, −103 bad version, −108 an ephemeral has no children, −110 node exists, −111 not empty,
+//! −112 session expired, −114 no such ACL, −115 authentication failed, −118 session moved, −6 unknown operation, −8 bad path.
+//! Timeouts are granted between 2 and 20 ticks of the server's; one that hears nothing for so long ends the session when its next
+//! tick comes. Failed changes use up a zxid, too.
+
+#[cfg(test)]
+mod captured;
 mod config;
 mod jute;
 mod names;

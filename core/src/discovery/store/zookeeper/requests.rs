@@ -188,11 +188,11 @@ impl Zookeeper {
             }
             Kind::Expire => Stage::Leave { alone: true },
         };
-        self.go(key, stage);
+        self.go(key, &stage);
     }
 
     /// Makes the call that a stage needs.
-    fn go(&mut self, key: Key, stage: Stage) {
+    fn go(&mut self, key: Key, stage: &Stage) {
         let Some(request) = self.requests.get_mut(key) else { return };
         request.stage = stage.clone();
         let name = request.name.clone();
@@ -206,7 +206,7 @@ impl Zookeeper {
         let node = Change::Create { path: &path, data: &data, acl, mode: Mode::Container };
         let hold = Change::Create { path: &mine, data: b"", acl, mode: Mode::Ephemeral };
         let set = Change::Set { path: &path, data: &data, version: ANY };
-        match &stage {
+        match stage {
             Stage::Queued | Stage::Finished | Stage::Delete | Stage::Change => return,
             Stage::Read => {
                 self.session.sync(now, Purpose::Folder, &folder);
@@ -353,11 +353,11 @@ impl Zookeeper {
                     Ok(Reply::Data(_, stat)) => Some(stat.version),
                     _ => None,
                 };
-                self.go(key, Stage::Found(version));
+                self.go(key, &Stage::Found(version));
             }
             (Stage::Found(version), None | Some(Failed { code: code::NO_NODE, .. })) => {
-                let found = match result {
-                    Ok(Reply::Data(data, stat)) => Some((data, stat.modified)),
+                let found = match &result {
+                    Ok(Reply::Data(data, stat)) => Some((&**data, stat.modified)),
                     _ => None,
                 };
                 self.found_document(key, version, found);
@@ -367,19 +367,15 @@ impl Zookeeper {
                 self.again(key, "the document there changes all the time");
             }
             (Stage::Folder, None | Some(Failed { code: code::NODE_EXISTS, .. })) => {
-                self.go(key, Stage::Create);
-            }
-            (Stage::Create, None) => {
-                self.held(key, zxid, zxid);
-                self.finish(key, Ok(()));
+                self.go(key, &Stage::Create);
             }
             (Stage::Create, Some(Failed { at: 0, code: code::NO_NODE })) => {
-                self.go(key, Stage::Folder);
+                self.go(key, &Stage::Folder);
             }
             (Stage::Create, Some(Failed { at: 0, code: code::NODE_EXISTS })) => {
-                self.go(key, Stage::Look);
+                self.go(key, &Stage::Look);
             }
-            (Stage::Replace, None) => {
+            (Stage::Create | Stage::Replace, None) => {
                 self.held(key, zxid, zxid);
                 self.finish(key, Ok(()));
             }
@@ -390,10 +386,11 @@ impl Zookeeper {
                 self.finish(key, Ok(()));
             }
             (Stage::Set | Stage::Delete, None) => self.finish(key, Ok(())),
-            (Stage::Leave { .. }, None) => self.left(key),
-            (Stage::Leave { .. }, Some(Failed { at: 0, code: code::NO_NODE })) => self.left(key),
+            (Stage::Leave { .. }, None | Some(Failed { at: 0, code: code::NO_NODE })) => {
+                self.left(key);
+            }
             (Stage::Leave { .. }, Some(Failed { at: 1, code: code::NOT_EMPTY })) => {
-                self.go(key, Stage::Leave { alone: false });
+                self.go(key, &Stage::Leave { alone: false });
             }
             (Stage::Set, Some(Failed { at: 0, .. })) => {
                 // It is not held any more.
@@ -429,17 +426,17 @@ impl Zookeeper {
                     // It still is, if nothing else has come before.
                     self.steps.push_back(Step::Beaten(key));
                 } else {
-                    self.go(key, Stage::Set);
+                    self.go(key, &Stage::Set);
                 }
             }
             Kind::Register(_) => match children.into_iter().next() {
                 Some(other) => {
-                    self.go(key, Stage::Join(other));
+                    self.go(key, &Stage::Join(other));
                     if let Some(hold) = self.holds.get_mut(&name) {
                         hold.created = stat.created;
                     }
                 }
-                None => self.go(key, Stage::Replace),
+                None => self.go(key, &Stage::Replace),
             },
             Kind::Unregister { .. } if children.is_empty() => self.missing(key, zxid),
             Kind::Unregister { .. } => {
@@ -456,11 +453,11 @@ impl Zookeeper {
     }
 
     /// A document is so, or not there, in a folder with that version, if that is there.
-    fn found_document(&mut self, key: Key, version: Option<i32>, found: Option<(Vec<u8>, i64)>) {
+    fn found_document(&mut self, key: Key, version: Option<i32>, found: Option<(&[u8], i64)>) {
         let Some(request) = self.requests.get_mut(key) else { return };
         let Kind::Keep { text, expect, writer, unsure } = &request.kind else { return };
-        let modified = found.as_ref().map(|(_, modified)| *modified);
-        let by = found.as_ref().and_then(|(data, _)| value::read_text(data)).map(|(_, by)| by);
+        let modified = found.map(|(_, modified)| modified);
+        let by = found.and_then(|(data, _)| value::read_text(data)).map(|(_, by)| by);
         if *unsure && (by == Some(*writer) || (text.is_none() && found.is_none())) {
             // It was done; only the answer was lost.
             return self.changed(key, modified.unwrap_or(0));
@@ -505,7 +502,7 @@ impl Zookeeper {
         let Some(request) = self.requests.get(key) else { return };
         let index = zxid.unsigned_abs();
         match request.kind {
-            Kind::Register(_) => self.go(key, Stage::Create),
+            Kind::Register(_) => self.go(key, &Stage::Create),
             Kind::Unregister { unsure: true } | Kind::Expire => self.finish(key, Ok(())),
             Kind::Unregister { .. } => self.finish(key, Err(StoreError::NotFound { index })),
             Kind::Keep { .. } => {}
@@ -551,7 +548,7 @@ impl Zookeeper {
         // What is known here may be what misled it.
         match request.kind {
             Kind::Expire | Kind::Keep { .. } => self.start(key),
-            _ => self.go(key, Stage::Look),
+            _ => self.go(key, &Stage::Look),
         }
     }
 
