@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 
 use libswarm::words::split;
 use libswarm_conformance::daemon::{Daemon, Folder};
+use libswarm_conformance::engine::{skip, which};
 use libswarm_conformance::live::dockers;
 
 const README: &str = include_str!("../../README.md");
@@ -45,7 +46,7 @@ fn build(words: &[&str]) -> PathBuf {
 /// The README's ports that are taken, each with a free one: who reads it may have its daemons running.
 fn ports() -> Vec<(u16, u16)> {
     let taken =
-        (4242..4250).chain([1111]).filter(|port| TcpStream::connect(("localhost", *port)).is_ok());
+        (4242..4251).chain([1111]).filter(|port| TcpStream::connect(("localhost", *port)).is_ok());
     let free: Vec<_> = taken
         .map(|port| (port, TcpListener::bind("127.0.0.1:0").expect("there are free ports")))
         .collect();
@@ -64,7 +65,8 @@ fn every_command_works() {
     let ports = ports();
     for line in blocks("sh").iter().flat_map(|block| block.lines()) {
         let line = &ports.iter().fold(line.to_owned(), |line, (written, free)| {
-            line.replace(&format!(":{written}"), &format!(":{free}"))
+            let line = line.replace(&format!(":{written}"), &format!(":{free}"));
+            line.replace(&format!("-p {written} "), &format!("-p {free} "))
         });
         let words = split(line).expect("a line of shell words");
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -120,6 +122,23 @@ fn every_command_works() {
                     let shown = output.stdout.len() > 2 && (!line.ends_with("ps") || lines > 2);
                     assert!(shown, "{line} shows nothing: {}", output.stdout.escape_ascii());
                 }
+            }
+            [tool @ ("curl" | "dig"), args @ ..] => {
+                let Some(program) = which(tool) else {
+                    skip(&format!("there is no {tool}: install Debian's curl and bind9-dnsutils"));
+                    continue;
+                };
+                let output = Command::new(program)
+                    .args(args)
+                    .args((*tool == "curl").then_some("--fail-with-body"))
+                    .output()
+                    .expect("it runs");
+                let said = String::from_utf8_lossy(&output.stdout);
+                assert!(output.status.success(), "{line}: {said}");
+                assert!(
+                    args.contains(&"PUT") || said.trim().len() > 5,
+                    "{line} shows nothing: {said}"
+                );
             }
             _ => panic!("the test does not know how to run {line:?}"),
         }
