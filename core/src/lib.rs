@@ -6,6 +6,7 @@
 //!  socket ──────────► http1::Server ──────────► docker::routes ──────────► job::Engine ──► job::Backend
 //!  socket ◄────────── http1::Server ◄────────── docker's replies ◄──────── stdout, status ◄─────┘
 //!  socket ──────────► rpc::Server ────────────► discovery::Agent ────────► discovery::Store
+//!  datagram ────────► discovery::dns ─────────────────────────────────────► discovery::Registry
 //!                     └───────────────────── Node: ids, buffers, credit, timers ──────────────────┘
 //! ```
 //!

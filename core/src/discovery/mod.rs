@@ -20,6 +20,8 @@
 //! stores are made of. Nothing here has a clock or a disk: time comes in, and what is to be written goes out and is answered
 //! when it is safe.
 //!
+//! Programs that speak nothing of this have resolvers: [`dns`] is the registry as a zone.
+//!
 //! The other side of the RPC, what programs use to find each other, is [`client`].
 
 mod agent;
