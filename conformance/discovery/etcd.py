@@ -117,9 +117,9 @@ class Etcd:
 class Discoverd:
     all = []
 
-    def __init__(self, binary, etcd, *options):
+    def __init__(self, binary, servers, *options, store="-etcd"):
         began = time.time()
-        arguments = [binary, "-bind", "127.0.0.1:0", "-etcd", etcd, "-ttl", f"{TTL}s", *options]
+        arguments = [binary, "-bind", "127.0.0.1:0", store, servers, "-ttl", f"{TTL}s", *options]
         environment = {**os.environ, "EXTERNAL_IP": "127.0.0.1"}
         self.process = subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True, env=environment)
         self.all.append(self.process)

@@ -9,7 +9,8 @@
 //! - [`encryption`] speaks TLS with one, as docker's commands and others do;
 //! - [`faults`] puts one between clients and engines that break off;
 //! - [`discovery`] speaks to a `discoverd`, in Python and with its own commands;
-//! - [`etcd`] puts one on a real etcd, and troubles that;
+//! - [`etcd`] puts one on a real etcd, and troubles that; [`zookeeper`] does the same with a real `ZooKeeper`;
+//! - [`real_store`] holds the stores to their suite on a real etcd and a real `ZooKeeper`;
 //! - [`clients`] is a program that asks one, with the library's own client;
 //! - [`forwarding`] puts one before a real [`engine`], and compares what clients see with what they see without it.
 //!
@@ -28,6 +29,7 @@ pub mod client;
 pub mod clients;
 pub mod daemon;
 pub mod discovery;
+pub mod dns;
 pub mod doors;
 pub mod encryption;
 pub mod engine;
@@ -39,6 +41,7 @@ pub mod keys;
 pub mod live;
 pub mod play;
 pub mod random;
+pub mod real_store;
 pub mod record;
 pub mod replay;
 pub mod secured;
@@ -47,7 +50,9 @@ pub mod session;
 pub mod show;
 pub mod suite;
 pub mod target;
+pub mod views;
 pub mod wire;
 pub mod world;
+pub mod zookeeper;
 
 pub use cli::main;

@@ -46,6 +46,15 @@ pub struct StoreSettings {
     pub etcd_key: Option<String>,
     /// As whom: `NAME:PASSWORD`.
     pub etcd_user: Option<String>,
+    /// The servers of a ZooKeeper that keeps registrations in place of this process: `HOST:PORT` with commas between them, and a
+    /// path behind the last one for the node in which they are to be.
+    pub zookeeper: Option<String>,
+    /// As whom: `USER:PASSWORD`.
+    pub zookeeper_auth: Option<String>,
+    /// Where else the registry is served, as DNS, over UDP and TCP: `HOST:PORT`, with commas between several.
+    pub dns: Option<String>,
+    /// The DNS servers that are asked for all other names: `IP` or `IP:PORT`, with commas between them.
+    pub recursors: Option<String>,
 }
 
 /// Where registrations are kept.
@@ -96,6 +105,10 @@ fn parse(text: &str) -> Result<Discoverd, Problem> {
                     "etcd-cert" => &mut settings.etcd_cert,
                     "etcd-key" => &mut settings.etcd_key,
                     "etcd-user" => &mut settings.etcd_user,
+                    "zookeeper" => &mut settings.zookeeper,
+                    "zookeeper-auth" => &mut settings.zookeeper_auth,
+                    "dns" => &mut settings.dns,
+                    "recursors" => &mut settings.recursors,
                     _ => return Err(Problem::Setting),
                 };
                 *place = Some(decode(value).filter(|it| !it.is_empty()).ok_or(Problem::Setting)?);
@@ -155,6 +168,23 @@ mod tests {
     }
 
     #[test]
+    fn a_zookeeper_is_named_in_the_query() {
+        let text = "discoverd://localhost:1111?zookeeper=a:1,b:2/x&zookeeper-auth=me:%26";
+        let settings = text.parse::<Discoverd>().unwrap().settings;
+        assert_eq!(settings.zookeeper.as_deref(), Some("a:1,b:2/x"));
+        assert_eq!(settings.zookeeper_auth.as_deref(), Some("me:&"));
+    }
+
+    #[test]
+    fn dns_is_named_in_the_query() {
+        let text =
+            "discoverd://localhost:1111?dns=127.0.0.1:5353,[::1]:5353&recursors=10.0.0.2,::2";
+        let settings = text.parse::<Discoverd>().unwrap().settings;
+        assert_eq!(settings.dns.as_deref(), Some("127.0.0.1:5353,[::1]:5353"));
+        assert_eq!(settings.recursors.as_deref(), Some("10.0.0.2,::2"));
+    }
+
+    #[test]
     fn bad_ones_say_what_is_wrong() {
         for (text, problem) in [
             ("tcp://localhost:1111", Problem::Scheme),
@@ -165,6 +195,7 @@ mod tests {
             ("discoverd://localhost:1111?data-dir=", Problem::Setting),
             ("discoverd://localhost:1111?etcd-user=a:%4", Problem::Setting),
             ("discoverd://localhost:1111?etcd-user=a:%ff", Problem::Setting),
+            ("discoverd://localhost:1111?dns=", Problem::Setting),
             ("discoverd://localhost:1111?x=y", Problem::Setting),
         ] {
             assert_eq!(text.parse::<Discoverd>().unwrap_err().problem, problem, "{text}");
@@ -173,7 +204,9 @@ mod tests {
             "discoverd://a:1?x=y".parse::<Discoverd>().unwrap_err().to_string(),
             "wrong address \"discoverd://a:1?x=y\": behind the ? stands no setting of a store: use \
              store=journal or store=memory, data-dir=PATH, ttl=DURATION, etcd=URL,URL, etcd-ca=FILE, etcd-cert=FILE, \
-             etcd-key=FILE, etcd-user=NAME:PASSWORD, with & between them and %XX for what has a meaning"
+             etcd-key=FILE, etcd-user=NAME:PASSWORD, zookeeper=HOST:PORT,HOST:PORT/PATH, \
+             zookeeper-auth=USER:PASSWORD, dns=HOST:PORT, recursors=IP,IP, with & between them and %XX for what has a \
+             meaning"
         );
     }
 }

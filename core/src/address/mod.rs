@@ -224,7 +224,9 @@ impl fmt::Display for AddressError {
                 return f.write_str(
                     "behind the ? stands no setting of a store: use store=journal or store=memory, \
                      data-dir=PATH, ttl=DURATION, etcd=URL,URL, etcd-ca=FILE, etcd-cert=FILE, \
-                     etcd-key=FILE, etcd-user=NAME:PASSWORD, with & between them and %XX for what has a meaning",
+                     etcd-key=FILE, etcd-user=NAME:PASSWORD, zookeeper=HOST:PORT,HOST:PORT/PATH, \
+                     zookeeper-auth=USER:PASSWORD, dns=HOST:PORT, recursors=IP,IP, with & between them and \
+                     %XX for what has a meaning",
                 );
             }
             Problem::Prefix(prefix) => {

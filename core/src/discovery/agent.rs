@@ -4,6 +4,8 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use super::instance::{InvalidError, check, check_attributes};
 use super::store::{Exchange, Persist};
@@ -12,6 +14,7 @@ use super::{
     StoreInput, SubscriptionId,
 };
 use crate::id::{CallId, Key, Slab};
+use crate::job::Upstream;
 use crate::rpc::{Args, Method};
 use crate::time::Instant;
 
@@ -89,6 +92,17 @@ pub enum AgentEvent {
     Exchange(Exchange),
     /// As [`StoreEvent::Abandon`].
     Abandon(u64),
+    /// As [`StoreEvent::Connect`].
+    Connect {
+        /// The store's number for it.
+        id: u64,
+        /// To whom.
+        upstream: Arc<Upstream>,
+    },
+    /// As [`StoreEvent::Write`].
+    Write(u64, Vec<u8>),
+    /// As [`StoreEvent::Close`].
+    Close(u64),
 }
 
 impl Agent {
@@ -275,6 +289,9 @@ impl Agent {
                 StoreEvent::Warn(line) => AgentEvent::Warn(line),
                 StoreEvent::Exchange(exchange) => AgentEvent::Exchange(exchange),
                 StoreEvent::Abandon(id) => AgentEvent::Abandon(id),
+                StoreEvent::Connect { id, upstream } => AgentEvent::Connect { id, upstream },
+                StoreEvent::Write(id, bytes) => AgentEvent::Write(id, bytes),
+                StoreEvent::Close(id) => AgentEvent::Close(id),
             });
         }
         None

@@ -1,9 +1,9 @@
 //! Service discovery: who is there, since when, and who leads.
 //!
 //! ```text
-//!  rpc::Server ──── calls ─────► Agent ── register, unregister, keep, subscribe ──► Store: Memory, Journal, Etcd, one of your own
-//!  http::Server ─── requests ───► │ ◄───────────── answers, events ────────────────────┘ └─ Registry: instances, documents, leases,
-//!      ◄── answers, updates ──────┘                                                                   feeds
+//!  rpc::Server ──── calls ────► Agent ── register, unregister, keep, subscribe ──► Store: Memory, Journal, Etcd, Zookeeper,
+//!  http::Server ── requests ───► │ ◄─────────── answers, events ───────────────────┘ │     one of your own
+//!      ◄── answers, updates ─────┘                                                   └─ Registry: instances, documents, leases
 //! ```
 //!
 //! A *service* is a name, an *instance* of it an address with attributes. An instance that is registered stays as long as it
@@ -25,10 +25,12 @@
 
 mod agent;
 pub mod client;
+pub mod dns;
 mod document;
 mod feed;
 pub mod http;
 mod instance;
+mod names;
 mod registry;
 mod set;
 pub mod store;
@@ -40,7 +42,9 @@ pub use document::{Document, Expect, Kept, LONGEST_DOCUMENT};
 pub use instance::{Event, Instance, InvalidError, Registration, instance_id};
 pub use registry::Registry;
 pub use set::{Change, Member, ServiceSet};
-pub use store::{Etcd, Interest, Journal, Memory, Store, StoreError, StoreEvent, StoreInput};
+pub use store::{
+    Etcd, Interest, Journal, Memory, Store, StoreError, StoreEvent, StoreInput, Zookeeper,
+};
 
 pub use crate::id::SubscriptionId;
 pub use crate::rpc::Attributes;

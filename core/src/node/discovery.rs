@@ -143,6 +143,9 @@ impl Node {
             AgentEvent::Warn(line) => self.logs.push_back(line),
             AgentEvent::Exchange(exchange) => self.fetch(exchange),
             AgentEvent::Abandon(id) => self.abandon_fetch(id),
+            AgentEvent::Connect { id, upstream } => self.open_wire(id, &upstream),
+            AgentEvent::Write(id, bytes) => self.write_wire(id, bytes),
+            AgentEvent::Close(id) => self.close_wire(id),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use libswarm::discovery::{Expect, Store, StoreError, TTL};
+use libswarm::discovery::{Expect, StoreError, TTL};
 
 use crate::etcd::Member;
 use crate::etcd_store::Bench;

@@ -1,19 +1,17 @@
 //! The store in etcd, against the model: what it shows its users while etcd has its troubles.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use libswarm::Instant;
 use libswarm::discovery::store::etcd::{Config, DEADLINE};
-use libswarm::discovery::store::{Progress, suite};
-use libswarm::discovery::{
-    Attributes, Document, Etcd, Event, Expect, Interest, Registration, Registry, Store, StoreError,
-    StoreEvent, StoreInput, SubscriptionId, TTL,
-};
+use libswarm::discovery::store::suite;
+use libswarm::discovery::{Attributes, Etcd, Store, StoreEvent, StoreInput, TTL};
 use libswarm::job::Upstream;
 
-use crate::etcd::{Member, Model, Piece};
+use crate::bench::{self, OnModel, Told, shown};
+use crate::etcd::{Member, Model};
 
 /// Where the model's members are: their ports are 1, 2, 3.
 pub(crate) fn config(members: usize, seed: u64) -> Config {
@@ -29,125 +27,83 @@ pub(crate) fn port(upstream: &str) -> usize {
     port.parse::<usize>().expect("a number") - 1
 }
 
-type Shared = Arc<Mutex<Model>>;
-
-/// A store whose exchanges the model answers.
-pub(crate) struct OnModel {
-    pub(crate) store: Etcd,
-    model: Shared,
-    user: usize,
-    now: Instant,
-    pub(crate) warnings: Vec<String>,
-}
-
-impl OnModel {
-    fn new(model: &Shared, user: usize, now: Instant, config: Config) -> Self {
-        let mut it = Self {
-            store: Etcd::new(now, config),
-            model: Arc::clone(model),
-            user,
-            now,
-            warnings: Vec::new(),
-        };
-        it.work();
-        it
+impl bench::Model for Model {
+    fn new(members: usize) -> Self {
+        Self::new(members)
     }
 
-    fn model(&self) -> MutexGuard<'_, Model> {
-        self.model.lock().expect("nobody panicked")
+    fn open(
+        &self,
+        now: Instant,
+        user: usize,
+        credentials: Option<(String, String)>,
+    ) -> Box<dyn Store> {
+        let config = config(self.members.len(), user as u64);
+        Box::new(Etcd::new(now, Config { user: credentials, ..config }))
     }
 
-    /// Carries exchanges until there is something else to tell.
-    fn work(&mut self) -> Option<StoreEvent> {
-        self.model().advance(self.now);
-        loop {
-            while let Some(event) = self.store.poll() {
-                match event {
-                    StoreEvent::Exchange(it) => {
-                        let member = port(&it.upstream.address.to_string());
-                        let handle = (self.user, it.id);
-                        self.model().begin(handle, member, it.target, &it.headers, &it.body);
-                    }
-                    StoreEvent::Abandon(id) => self.model().abandon((self.user, id)),
-                    StoreEvent::Warn(line) => self.warnings.push(line),
-                    other => return Some(other),
-                }
-            }
-            let (id, piece) = self.model().pop(self.user)?;
-            let progress = match &piece {
-                Piece::Status(status) => Progress::Status(*status),
-                Piece::Body(body) => Progress::Body(body),
-                Piece::End => Progress::End,
-                Piece::Broken => Progress::Failed("the connection broke"),
-            };
-            self.store.handle(self.now, StoreInput::Exchange(id, progress));
-        }
+    fn advance(&mut self, now: Instant) {
+        self.advance(now);
     }
 
     fn due(&self) -> Option<Instant> {
-        [self.store.poll_timeout(), self.model().due()].into_iter().flatten().min()
-    }
-}
-
-impl Store for OnModel {
-    fn register(&mut self, now: Instant, request: u64, registration: Registration) {
-        self.now = now;
-        self.store.register(now, request, registration);
-    }
-
-    fn unregister(&mut self, now: Instant, request: u64, service: &str, address: &str) {
-        self.now = now;
-        self.store.unregister(now, request, service, address);
-    }
-
-    fn keep(
-        &mut self,
-        now: Instant,
-        request: u64,
-        service: &str,
-        which: Document,
-        text: Option<String>,
-        expect: Expect,
-    ) {
-        self.now = now;
-        self.store.keep(now, request, service, which, text, expect);
-    }
-
-    fn registry(&self) -> Result<&Registry, StoreError> {
-        self.store.registry()
-    }
-
-    fn subscribe(&mut self, now: Instant, interest: Interest<'_>) -> SubscriptionId {
-        self.now = now;
-        self.store.subscribe(now, interest)
-    }
-
-    fn told(&self, subscription: SubscriptionId) -> Option<u64> {
-        self.store.told(subscription)
-    }
-
-    fn unsubscribe(&mut self, subscription: SubscriptionId) {
-        self.store.unsubscribe(subscription);
-    }
-
-    fn next(&mut self, subscription: SubscriptionId) -> Option<Event> {
-        self.store.next(subscription)
-    }
-
-    fn handle(&mut self, now: Instant, input: StoreInput<'_>) {
-        self.now = now;
-        self.model().advance(now);
-        self.store.handle(now, input);
-    }
-
-    fn poll(&mut self) -> Option<StoreEvent> {
-        self.work()
-    }
-
-    fn poll_timeout(&self) -> Option<Instant> {
         self.due()
     }
+
+    fn carry(&mut self, user: usize, event: StoreEvent) -> Option<StoreEvent> {
+        match event {
+            StoreEvent::Exchange(it) => {
+                let member = port(&it.upstream.address.to_string());
+                self.begin((user, it.id), member, it.target, &it.headers, &it.body);
+            }
+            StoreEvent::Abandon(id) => self.abandon((user, id)),
+            other => return Some(other),
+        }
+        None
+    }
+
+    fn told(&mut self, user: usize) -> Option<Told> {
+        self.pop(user).map(|(id, piece)| Told::Exchange(id, piece))
+    }
+
+    fn disconnect(&mut self, user: usize) {
+        self.disconnect(user);
+    }
+
+    fn set_member(&mut self, which: usize, state: Member) {
+        self.set_member(which, state);
+    }
+
+    fn instances(&self) -> BTreeMap<String, u64> {
+        self.instances()
+    }
+
+    fn trouble(&mut self, random: &mut fastrand::Rng) {
+        match random.u8(..20) {
+            0..4 => self.compact(),
+            4..7 => self.restart(),
+            7..10 => self.put_by_others("/elsewhere", "x"),
+            10..15 => self.lost_answers = random.u32(..3),
+            _ => self.watches_lag = random.bool(),
+        }
+    }
+
+    fn calm(&mut self) {
+        self.lost_answers = 0;
+        self.watches_lag = false;
+    }
+
+    fn check(&self) {
+        assert_eq!(self.leases(), self.instances().len(), "no lease is left over");
+    }
 }
+
+/// How often that was asked for.
+fn asked(bench: &Bench, target: &str) -> u32 {
+    bench.model().asked.get(target).copied().unwrap_or(0)
+}
+
+pub(crate) type Bench = bench::Bench<Model>;
 
 #[test]
 fn the_suite_passes() {
@@ -155,207 +111,9 @@ fn the_suite_passes() {
     let mut open = || -> Box<dyn Store> {
         seed += 1;
         let model = Arc::new(Mutex::new(Model::new(3)));
-        Box::new(OnModel::new(&model, 0, Instant::ZERO, config(3, seed)))
+        Box::new(OnModel::new(&model, seed, Instant::ZERO, None))
     };
     suite(TTL, &mut open, &mut |_| Ok(()));
-}
-
-/// Some servers of discovery on one etcd, and time.
-pub(crate) struct Bench {
-    model: Shared,
-    pub(crate) stores: Vec<OnModel>,
-    /// How many stores there were.
-    users: usize,
-    pub(crate) now: Instant,
-    next: u64,
-    pub(crate) done: BTreeMap<u64, Result<(), StoreError>>,
-    pub(crate) kept: BTreeMap<u64, Result<u64, StoreError>>,
-    pub(crate) ended: Vec<(usize, SubscriptionId, String)>,
-    user: Option<(String, String)>,
-    /// Whether subscriptions are read as soon as there is something, and what they were told then.
-    pub(crate) reads: bool,
-    pub(crate) told: Vec<(usize, SubscriptionId, Event)>,
-}
-
-impl Bench {
-    pub(crate) fn new(stores: usize, members: usize) -> Self {
-        let mut bench = Self::without_stores(members);
-        for _ in 0..stores {
-            bench.open();
-        }
-        bench
-    }
-
-    pub(crate) fn without_stores(members: usize) -> Self {
-        Self {
-            model: Arc::new(Mutex::new(Model::new(members))),
-            stores: Vec::new(),
-            users: 0,
-            now: Instant::ZERO,
-            next: 0,
-            done: BTreeMap::new(),
-            kept: BTreeMap::new(),
-            ended: Vec::new(),
-            user: None,
-            reads: false,
-            told: Vec::new(),
-        }
-    }
-
-    pub(crate) fn open(&mut self) -> usize {
-        let store = self.fresh();
-        self.stores.push(store);
-        self.settle();
-        self.stores.len() - 1
-    }
-
-    fn fresh(&mut self) -> OnModel {
-        let members = self.model().members.len();
-        self.users += 1;
-        let config = Config { user: self.user.clone(), ..config(members, self.users as u64) };
-        OnModel::new(&self.model, self.users, self.now, config)
-    }
-
-    /// The process of one dies, and another one takes its place.
-    pub(crate) fn replace(&mut self, which: usize) {
-        let user = self.stores[which].user;
-        self.model().disconnect(user);
-        self.stores[which] = self.fresh();
-        self.settle();
-    }
-
-    pub(crate) fn model(&self) -> MutexGuard<'_, Model> {
-        self.model.lock().expect("nobody panicked")
-    }
-
-    pub(crate) fn settle(&mut self) {
-        loop {
-            let mut quiet = true;
-            for (which, store) in self.stores.iter_mut().enumerate() {
-                store.now = self.now;
-                while let Some(event) = store.work() {
-                    quiet = false;
-                    match event {
-                        StoreEvent::Done(request, result) => {
-                            assert!(self.done.insert(request, result).is_none(), "answered twice");
-                        }
-                        StoreEvent::Kept(request, result) => {
-                            assert!(self.kept.insert(request, result).is_none(), "answered twice");
-                        }
-                        StoreEvent::Ended(id, error) => {
-                            self.ended.push((which, id, error.to_string()));
-                        }
-                        StoreEvent::Ready(id) if self.reads => {
-                            let all = std::iter::from_fn(|| store.store.next(id));
-                            self.told.extend(all.map(|event| (which, id, event)));
-                        }
-                        _ => {}
-                    }
-                }
-            }
-            if quiet {
-                return;
-            }
-        }
-    }
-
-    pub(crate) fn pass(&mut self, time: Duration) {
-        let end = self.now + time;
-        self.settle();
-        while let Some(due) =
-            self.stores.iter().filter_map(OnModel::due).min().filter(|due| *due <= end)
-        {
-            self.now = self.now.max(due);
-            for store in &mut self.stores {
-                store.handle(self.now, StoreInput::Timeout);
-            }
-            self.settle();
-        }
-        self.now = end;
-    }
-
-    pub(crate) fn start(
-        &mut self,
-        at: usize,
-        address: &str,
-        attributes: Option<Attributes>,
-    ) -> u64 {
-        let registration =
-            Registration { service: "web".into(), address: address.into(), attributes };
-        self.next += 1;
-        self.stores[at].register(self.now, self.next, registration);
-        self.settle();
-        self.next
-    }
-
-    pub(crate) fn keep(&mut self, at: usize, text: Option<&str>, expect: Expect) -> u64 {
-        self.next += 1;
-        let text = text.map(String::from);
-        self.stores[at].keep(self.now, self.next, "web", Document::Meta, text, expect);
-        self.settle();
-        self.next
-    }
-
-    pub(crate) fn document(&self, at: usize) -> Option<(String, u64)> {
-        let registry = self.stores[at].store.registry().expect("it is known");
-        let kept = registry.document("web", Document::Meta);
-        kept.map(|kept| (kept.text.to_string(), kept.index))
-    }
-
-    fn register(&mut self, at: usize, address: &str) {
-        let request = self.start(at, address, None);
-        assert_eq!(self.done.remove(&request), Some(Ok(())), "{address} at {at}");
-    }
-
-    pub(crate) fn start_unregister(&mut self, at: usize, address: &str) -> u64 {
-        self.next += 1;
-        self.stores[at].unregister(self.now, self.next, "web", address);
-        self.settle();
-        self.next
-    }
-
-    fn unregister(&mut self, at: usize, address: &str) -> Option<Result<(), StoreError>> {
-        let request = self.start_unregister(at, address);
-        self.done.remove(&request)
-    }
-
-    pub(crate) fn subscribe(&mut self, at: usize) -> (usize, SubscriptionId) {
-        let id = self.stores[at].subscribe(self.now, Interest::Instances("web"));
-        self.settle();
-        (at, id)
-    }
-
-    /// All that there is to read.
-    fn read(&mut self, (at, id): (usize, SubscriptionId)) -> String {
-        self.settle();
-        let mut text = Vec::new();
-        while let Some(event) = self.stores[at].next(id) {
-            text.push(shown(&event));
-        }
-        text.join(" ")
-    }
-
-    pub(crate) fn set(&mut self, which: usize, state: Member) {
-        self.model().set_member(which, state);
-        self.settle();
-    }
-
-    fn asked(&self, target: &str) -> u32 {
-        self.model().asked.get(target).copied().unwrap_or(0)
-    }
-}
-
-/// What a subscription is told, as text.
-fn shown(event: &Event) -> String {
-    match event {
-        Event::Online(it) => match it.attributes.as_ref().map(Attributes::len) {
-            None => format!("+{}@{}", it.address, it.created),
-            Some(count) => format!("+{}@{}({count})", it.address, it.created),
-        },
-        Event::Offline(it) => format!("-{}", it.address),
-        Event::Current => "=".to_string(),
-        other => panic!("{other:?}"),
-    }
 }
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -408,16 +166,23 @@ fn two_agree_on_created_and_the_leader() {
 fn a_heartbeat_is_one_call_and_a_lease_is_not_granted_twice() {
     let mut bench = Bench::new(1, 1);
     bench.register(0, "a");
-    let (grants, txns, ranges) =
-        (bench.asked("/v3/lease/grant"), bench.asked("/v3/kv/txn"), bench.asked("/v3/kv/range"));
+    let (grants, txns, ranges) = (
+        asked(&bench, "/v3/lease/grant"),
+        asked(&bench, "/v3/kv/txn"),
+        asked(&bench, "/v3/kv/range"),
+    );
     for beat in 1..=20 {
         bench.pass(5 * SECOND);
         bench.register(0, "a");
-        assert_eq!(bench.asked("/v3/lease/keepalive"), beat);
+        assert_eq!(asked(&bench, "/v3/lease/keepalive"), beat);
     }
     assert_eq!(
         (grants, txns, ranges),
-        (bench.asked("/v3/lease/grant"), bench.asked("/v3/kv/txn"), bench.asked("/v3/kv/range"))
+        (
+            asked(&bench, "/v3/lease/grant"),
+            asked(&bench, "/v3/kv/txn"),
+            asked(&bench, "/v3/kv/range")
+        )
     );
 }
 
@@ -690,12 +455,12 @@ fn users_and_passwords() {
     assert_eq!(bench.stores[at].warnings, [""; 0]);
     bench.user = Some(("discoverd".into(), "wrong".into()));
     let at = bench.open();
-    let asked = bench.asked("/v3/auth/authenticate");
+    let before = asked(&bench, "/v3/auth/authenticate");
     let request = bench.start(at, "a", None);
     let error = bench.done.remove(&request).unwrap().unwrap_err().to_string();
     assert!(error.contains("invalid user ID or password: look at --etcd-user"), "{error}");
     bench.pass(10 * SECOND);
-    let again = bench.asked("/v3/auth/authenticate") - asked;
+    let again = asked(&bench, "/v3/auth/authenticate") - before;
     assert!(again <= 11, "{again} attempts");
     assert_eq!(bench.stores[at].warnings.len(), 1, "{:?}", bench.stores[at].warnings);
 }

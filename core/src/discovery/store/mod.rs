@@ -5,8 +5,11 @@ mod exchange;
 mod journal;
 mod memory;
 mod suite;
+mod value;
+pub mod zookeeper;
 
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -15,8 +18,10 @@ pub use exchange::{Exchange, Progress};
 pub use journal::{Journal, JournalError};
 pub use memory::Memory;
 pub use suite::{suite, suite_late};
+pub use zookeeper::Zookeeper;
 
 use super::{Document, Event, Expect, Registration, Registry, SubscriptionId};
+use crate::job::Upstream;
 use crate::time::Instant;
 
 /// Keeps who is there, until when, and tells of changes: the Rust form of the original's `DiscoveryBackend`.
@@ -117,6 +122,12 @@ pub enum StoreInput<'a> {
     PersistFailed(&'a str),
     /// What has come of a [`StoreEvent::Exchange`] of that number.
     Exchange(u64, Progress<'a>),
+    /// The connection of a [`StoreEvent::Connect`] of that number is there.
+    Connected(u64),
+    /// These bytes have come on it, cut anywhere, never none.
+    Received(u64, &'a [u8]),
+    /// It cannot be had, or is gone, for this reason; nothing follows.
+    Lost(u64, &'a str),
 }
 
 /// What a store tells.
@@ -137,6 +148,18 @@ pub enum StoreEvent {
     Exchange(Exchange),
     /// Nobody wants to know any more what comes of the exchange of that number: close its connection.
     Abandon(u64),
+    /// Open a connection, for a protocol that is not HTTP, and report with [`StoreInput::Connected`], [`StoreInput::Received`] and
+    /// [`StoreInput::Lost`] what comes of it. The store watches the time. Its end for reading is its end.
+    Connect {
+        /// The store's number for it, which it uses only once.
+        id: u64,
+        /// To whom.
+        upstream: Arc<Upstream>,
+    },
+    /// Write this to the connection of that number, which is there.
+    Write(u64, Vec<u8>),
+    /// Close the connection of that number; nothing is to be reported of it any more.
+    Close(u64),
 }
 
 /// What is to be done with a store's file.

@@ -108,8 +108,12 @@ impl Bench<'_> {
                 StoreEvent::Kept(request, result) => self.kept.push((request, result)),
                 StoreEvent::Ended(subscription, error) => panic!("{subscription}: {error}"),
                 StoreEvent::Ready(_) | StoreEvent::Warn(_) => {}
-                StoreEvent::Exchange(_) | StoreEvent::Abandon(_) => {
-                    panic!("whoever opens such a store carries its exchanges")
+                StoreEvent::Exchange(_)
+                | StoreEvent::Abandon(_)
+                | StoreEvent::Connect { .. }
+                | StoreEvent::Write(..)
+                | StoreEvent::Close(_) => {
+                    panic!("whoever opens such a store carries what it asks of others")
                 }
             }
         }

@@ -98,6 +98,10 @@ impl Serve {
         settings.etcd_cert = one("etcd-cert");
         settings.etcd_key = one("etcd-key");
         settings.etcd_user = one("etcd-user");
+        settings.zookeeper = one("zookeeper");
+        settings.zookeeper_auth = one("zookeeper-auth");
+        settings.dns = one("dns");
+        settings.recursors = one("recursors");
         Self {
             bind: one("bind").unwrap_or_else(|| DEFAULT_BIND.to_owned()),
             settings,
@@ -176,6 +180,22 @@ fn command(runtime: &str) -> Command {
         .arg(value("etcd-cert", "FILE", "A certificate to show to it".into()))
         .arg(value("etcd-key", "FILE", "The key of that certificate".into()))
         .arg(value("etcd-user", "NAME:PASSWORD", "As whom to use it".into()))
+        .arg(value(
+            "zookeeper",
+            "HOST[:PORT][,HOST...][/PATH]",
+            "Keep registrations in this ZooKeeper (3.6 or later) instead, below PATH".into(),
+        ))
+        .arg(value("zookeeper-auth", "USER:PASSWORD", "As whom to use it (digest)".into()))
+        .arg(value(
+            "dns",
+            "[HOST]:PORT[,...]",
+            "Serve the registry as DNS, too, over UDP and TCP: dig web.discoverd SRV".into(),
+        ))
+        .arg(value(
+            "recursors",
+            "IP[:PORT][,...]",
+            "The DNS servers to ask for other names; without them these are refused".into(),
+        ))
         .arg(
             value("log-level", "LEVEL", "Log on stderr: error, warn, info or debug [default: info]".into())
                 .hide_possible_values(true)
@@ -292,6 +312,7 @@ Examples:
   discoverd
   discoverd -bind :1111 -etcd http://10.0.0.1:2379,http://10.0.0.2:2379,http://10.0.0.3:2379
   curl http://127.0.0.1:1111/services/web/instances
+  discoverd -dns 127.0.0.1:5353 -recursors 10.0.0.2
   discoverd register web 10.0.0.1:8080 --attr zone=a -- ./my-server
   discoverd services web
   discoverd leader web --exec 'echo $DISCOVERD_LEADER leads'";
@@ -332,6 +353,9 @@ mod tests {
         let StoreSettings { etcd, etcd_ca, etcd_cert, etcd_key, etcd_user, .. } = etcd.settings;
         let all = [etcd, etcd_ca, etcd_cert, etcd_key, etcd_user].map(Option::unwrap_or_default);
         assert_eq!(all, ["http://a:1,http://b:2", "ca", "c", "k", "u:p"]);
+        let dns = serve("-dns 127.0.0.1:5353 --recursors=10.0.0.2,10.0.0.3").settings;
+        let dns = [dns.dns, dns.recursors].map(Option::unwrap_or_default);
+        assert_eq!(dns, ["127.0.0.1:5353", "10.0.0.2,10.0.0.3"]);
         let serve = serve("-D");
         assert_eq!((&*serve.bind, serve.log_level), (DEFAULT_BIND, LevelFilter::Debug));
         assert_eq!(serve.settings, StoreSettings::default());

@@ -10,9 +10,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use libswarm::address::{StoreKind, StoreSettings};
-use libswarm::discovery::store::etcd;
-use libswarm::discovery::{Agent, Memory, TTL};
+use libswarm::address::{Address, StoreKind, StoreSettings};
+use libswarm::discovery::store::{etcd, zookeeper};
+use libswarm::discovery::{Agent, Memory, TTL, dns};
 use libswarm::job::Upstream;
 use libswarm::{Instant, discovery};
 
@@ -39,7 +39,30 @@ pub(crate) struct Opened {
     pub(crate) upstreams: Vec<Arc<Upstream>>,
 }
 
+/// The registry as DNS, and where.
+pub(crate) struct Dns {
+    pub(crate) server: dns::Server,
+    pub(crate) addresses: Vec<Address>,
+}
+
 impl Discovery {
+    /// What is to serve DNS, if anything. `seed` is a random number.
+    pub(crate) fn dns(&self, seed: u64) -> Result<Option<Dns>, String> {
+        let Some(config) = dns::Config::from_settings(&self.settings, seed)? else {
+            return Ok(None);
+        };
+        let mut addresses = Vec::new();
+        for text in self.settings.dns.iter().flat_map(|all| all.split(',')) {
+            addresses.push(format!("tcp://{text}").parse().map_err(|_| {
+                format!(
+                    "--dns {text:?} is no address: use HOST:PORT, [IPV6]:PORT, or :PORT for all interfaces, \
+                     with commas between several"
+                )
+            })?);
+        }
+        Ok(Some(Dns { server: dns::Server::new(config), addresses }))
+    }
+
     /// Opens the store. `seed` is a random number.
     pub(crate) fn open(&self, now: Instant, seed: u64) -> Result<Opened, String> {
         let ttl = match &self.settings.ttl {
@@ -51,15 +74,35 @@ impl Discovery {
             }
         };
         let external = self.external_address.clone();
-        if let Some(config) = etcd::Config::from_settings(&self.settings, ttl, seed)? {
-            if self.settings.store == StoreKind::Memory || self.settings.data_dir.is_some() {
-                return Err(
-                    "with --etcd registrations are kept there and nowhere else: leave --store and --data-dir out"
-                        .to_owned(),
-                );
+        let settings = &self.settings;
+        let etcd = etcd::Config::from_settings(settings, ttl, seed)?;
+        let zookeeper = zookeeper::Config::from_settings(settings, ttl, seed)?;
+        if etcd.is_some() && zookeeper.is_some() {
+            return Err("registrations are kept in one place: name it with --etcd or with \
+                        --zookeeper, not with both"
+                .to_owned());
+        }
+        let is_elsewhere = settings.store == StoreKind::Memory || settings.data_dir.is_some();
+        let elsewhere = |option: &str| {
+            format!(
+                "with {option} registrations are kept there and nowhere else: leave --store and --data-dir out"
+            )
+        };
+        if let Some(config) = etcd {
+            if is_elsewhere {
+                return Err(elsewhere("--etcd"));
             }
             let upstreams = config.endpoints.clone();
             let store = discovery::Etcd::new(now, config);
+            let agent = Agent::new(Box::new(store), external);
+            return Ok(Opened { agent, journal: None, upstreams });
+        }
+        if let Some(config) = zookeeper {
+            if is_elsewhere {
+                return Err(elsewhere("--zookeeper"));
+            }
+            let upstreams = config.endpoints.clone();
+            let store = discovery::Zookeeper::new(now, config);
             let agent = Agent::new(Box::new(store), external);
             return Ok(Opened { agent, journal: None, upstreams });
         }
@@ -123,6 +166,32 @@ mod tests {
         discovery.settings.store = StoreKind::Memory;
         let error = discovery.open(Instant::ZERO, 1).err().unwrap();
         assert!(error.contains("leave --store and --data-dir out"), "{error}");
+        discovery.settings.zookeeper = Some("a:1".into());
+        let error = discovery.open(Instant::ZERO, 1).err().unwrap();
+        assert!(error.contains("--etcd or with --zookeeper, not with both"), "{error}");
+        discovery.settings.etcd = None;
+        let error = discovery.open(Instant::ZERO, 1).err().unwrap();
+        assert!(error.starts_with("with --zookeeper registrations are kept there"), "{error}");
+        discovery.settings.store = StoreKind::Journal;
+        assert!(discovery.open(Instant::ZERO, 1).is_ok());
+    }
+
+    #[test]
+    fn dns_is_served_at_one_address_or_more() {
+        let addresses = |dns: &str| {
+            let mut discovery = Discovery::default();
+            discovery.settings.dns = Some(dns.into());
+            discovery.dns(1).map(|dns| {
+                dns.unwrap().addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+            })
+        };
+        assert_eq!(addresses("127.0.0.1:5353").unwrap(), "tcp://127.0.0.1:5353");
+        assert_eq!(addresses(":53,[::1]:0").unwrap(), "tcp://:53 tcp://[::1]:0");
+        for text in ["", "5353", "localhost", ":53,", "udp://a:1"] {
+            let error = addresses(text).unwrap_err();
+            assert!(error.contains("is no address: use HOST:PORT, [IPV6]:PORT"), "{error}");
+        }
+        assert!(Discovery::default().dns(1).unwrap().is_none());
     }
 
     #[test]

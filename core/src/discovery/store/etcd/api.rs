@@ -2,16 +2,16 @@
 //! and values in base64, 64-bit integers as strings, and nothing for a field that is zero.
 
 use alloc::borrow::ToOwned;
-use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 
+use serde::Deserialize as Derive;
 use serde::de::{self, Deserialize, Deserializer, Visitor};
-use serde::{Deserialize as Derive, Serialize};
 
 use crate::discovery::Document;
+use crate::discovery::store::value;
 use crate::docker::base64;
 use crate::rpc::Attributes;
 
@@ -85,7 +85,7 @@ pub(super) fn put(
     lease: i64,
     expected: i64,
 ) -> String {
-    let (key, value) = (key(name), base64(&value(attributes)));
+    let (key, value) = (key(name), base64(&value::write(attributes)));
     format!(
         r#"{{"compare":[{{"target":"MOD","key":"{key}","result":"EQUAL","mod_revision":"{expected}"}}],"success":[{{"request_put":{{"key":"{key}","value":"{value}","lease":"{lease}"}}}}],"failure":[{{"request_range":{{"key":"{key}"}}}}]}}"#
     )
@@ -97,8 +97,7 @@ pub(super) fn keep(name: &str, text: Option<&str>, writer: u64, expected: i64) -
     let key = key(name);
     let change = match text {
         Some(text) => {
-            let value = serde_json::to_vec(&TextRef { text, writer }).unwrap_or_default();
-            let value = base64(&value);
+            let value = base64(&value::write_text(text, writer));
             format!(r#"{{"request_put":{{"key":"{key}","value":"{value}"}}}}"#)
         }
         None => format!(r#"{{"request_delete_range":{{"key":"{key}"}}}}"#),
@@ -119,35 +118,6 @@ pub(super) fn delete(name: &str, created: i64) -> String {
 pub(super) fn authenticate(name: &str, password: &str) -> String {
     let text = |text: &str| serde_json::to_string(text).unwrap_or_default();
     format!(r#"{{"name":{},"password":{}}}"#, text(name), text(password))
-}
-
-/// What stands behind an instance's key.
-#[derive(Serialize)]
-struct ValueRef<'a> {
-    attributes: Option<&'a Attributes>,
-}
-
-#[derive(Derive)]
-struct Value {
-    attributes: Option<BTreeMap<String, String>>,
-}
-
-/// What stands behind a document's key.
-#[derive(Serialize)]
-struct TextRef<'a> {
-    text: &'a str,
-    writer: u64,
-}
-
-#[derive(Derive)]
-struct Text {
-    text: String,
-    #[serde(default)]
-    writer: u64,
-}
-
-fn value(attributes: Option<&Attributes>) -> Vec<u8> {
-    serde_json::to_vec(&ValueRef { attributes }).unwrap_or_default()
 }
 
 /// The answer to anything but a watch; what is not in it is zero.
@@ -234,8 +204,7 @@ impl Kv {
 
     /// A document's text, and who wrote it; `None`: the value is not one of ours.
     pub(super) fn text(&self) -> Option<(String, u64)> {
-        let text = serde_json::from_slice(&decode_base64(&self.value)?);
-        text.ok().map(|Text { text, writer }| (text, writer))
+        value::read_text(&decode_base64(&self.value)?)
     }
 
     /// Whether it stands where nothing of ours does.
@@ -246,8 +215,7 @@ impl Kv {
 
     /// Its attributes; `None`: the value is not one of ours.
     pub(super) fn attributes(&self) -> Option<Option<Attributes>> {
-        let value: Value = serde_json::from_slice(&decode_base64(&self.value)?).ok()?;
-        Some(value.attributes)
+        value::read(&decode_base64(&self.value)?)
     }
 
     /// Its key.
@@ -429,7 +397,7 @@ mod tests {
         }
         let some = Attributes::from([("k".to_owned(), "\u{e4}\"\\\n".to_owned())]);
         for attributes in [None, Some(Attributes::new()), Some(some)] {
-            let text = String::from_utf8(value(attributes.as_ref())).unwrap();
+            let text = String::from_utf8(value::write(attributes.as_ref())).unwrap();
             assert_eq!(kv("", &text).attributes(), Some(attributes), "{text}");
         }
         assert_eq!(kv("", r#"{"attributes":null,"more":1}"#).attributes(), Some(None));

@@ -279,7 +279,7 @@ impl Store for Etcd {
                 self.calls.progress(self.now, id, progress);
                 self.listen();
             }
-            StoreInput::Persisted | StoreInput::PersistFailed(_) => {}
+            _ => {}
         }
     }
 

@@ -374,7 +374,7 @@ impl Store for Journal {
             StoreInput::Timeout => self.due = true,
             StoreInput::Persisted => self.persisted(),
             StoreInput::PersistFailed(reason) => self.persist_failed(reason),
-            StoreInput::Exchange(..) => {}
+            _ => {}
         }
     }
 

@@ -77,8 +77,8 @@ impl Bench {
                 StoreEvent::Done(request, result) => self.done.push((request, result)),
                 StoreEvent::Kept(request, result) => self.kept.push((request, result)),
                 StoreEvent::Warn(line) => self.warnings.push(line),
-                StoreEvent::Ready(_) | StoreEvent::Exchange(_) | StoreEvent::Abandon(_) => {}
-                StoreEvent::Ended(..) => panic!("{event:?}"),
+                StoreEvent::Ready(_) => {}
+                _ => panic!("{event:?}"),
             }
         }
         if let Some(what) = self.journal.poll_persist() {

@@ -1,4 +1,5 @@
-//! Small seeded worlds of several servers of discovery on one etcd of three members, to whom all kinds of things happen.
+//! Small seeded worlds of several servers of discovery on one etcd or one ZooKeeper of three members, to whom all kinds of things
+//! happen.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -7,8 +8,9 @@ use std::time::Duration;
 use libswarm::Instant;
 use libswarm::discovery::{Attributes, Event, Store, StoreError, SubscriptionId, TTL};
 
-use crate::etcd::Member;
-use crate::etcd_store::Bench;
+use crate::bench::{Bench, Model};
+use crate::etcd::{self, Member};
+use crate::zookeeper;
 
 /// How many; `DISCOVERY_WORLDS` in the environment is another number.
 const WORLDS: u64 = 100;
@@ -30,8 +32,8 @@ struct Life {
     tried: Instant,
 }
 
-struct Play {
-    bench: Bench,
+struct Play<M> {
+    bench: Bench<M>,
     random: fastrand::Rng,
     subscribers: Vec<Subscriber>,
     living: BTreeMap<&'static str, Life>,
@@ -45,7 +47,7 @@ struct Play {
     latest: BTreeMap<String, u64>,
 }
 
-impl Play {
+impl<M: Model> Play<M> {
     fn new(seed: u64) -> Self {
         let mut bench = Bench::new(2, 3);
         bench.reads = true;
@@ -177,14 +179,7 @@ impl Play {
                 };
                 self.bench.set(which, state);
             }
-            58..62 => self.bench.model().compact(),
-            62..65 => self.bench.model().restart(),
-            65..68 => self.bench.model().put_by_others("/elsewhere", "x"),
-            68..73 => self.bench.model().lost_answers = self.random.u32(..3),
-            73..78 => {
-                let lags = self.random.bool();
-                self.bench.model().watches_lag = lags;
-            }
+            58..78 => self.bench.model().trouble(&mut self.random),
             78..81 => {
                 let which = self.store();
                 self.bench.replace(which);
@@ -195,6 +190,10 @@ impl Play {
                 for life in self.living.values_mut() {
                     life.good = None;
                 }
+            }
+            81..84 => {
+                let which = self.random.usize(..4);
+                self.bench.frozen = Some(which).filter(|which| *which < self.bench.stores.len());
             }
             _ => {
                 let time = Duration::from_millis(self.random.u64(..3_000));
@@ -217,13 +216,13 @@ impl Play {
         due.into_iter().for_each(|address| self.register(address));
     }
 
-    /// Everything is well again: all views are what etcd has, and all who live are in it.
+    /// Everything is well again: all views are what there is, and all who live are in it.
     fn settle(&mut self) {
         for which in 0..3 {
             self.bench.set(which, Member::Up);
         }
-        self.bench.model().lost_answers = 0;
-        self.bench.model().watches_lag = false;
+        self.bench.model().calm();
+        self.bench.frozen = None;
         for at in 0..self.bench.stores.len() {
             self.subscribe(at);
         }
@@ -247,7 +246,7 @@ impl Play {
         for address in self.living.keys() {
             assert!(there.contains_key(&format!("web/{address}")), "{address} lives");
         }
-        assert_eq!(self.bench.model().leases(), there.len(), "no lease is left over");
+        self.bench.model().check();
         let leaders: Vec<_> = self
             .bench
             .stores
@@ -258,11 +257,10 @@ impl Play {
     }
 }
 
-#[test]
-fn several_on_one_etcd() {
+fn play<M: Model>() {
     let worlds = std::env::var("DISCOVERY_WORLDS").ok().and_then(|it| it.parse().ok());
     for seed in 0..worlds.unwrap_or(WORLDS) {
-        let mut play = Play::new(seed);
+        let mut play = Play::<M>::new(seed);
         let played = catch_unwind(AssertUnwindSafe(|| {
             for _ in 0..STEPS {
                 play.step();
@@ -274,4 +272,14 @@ fn several_on_one_etcd() {
             std::panic::resume_unwind(panic);
         }
     }
+}
+
+#[test]
+fn several_on_one_etcd() {
+    play::<etcd::Model>();
+}
+
+#[test]
+fn several_on_one_zookeeper() {
+    play::<zookeeper::Model>();
 }

@@ -1,0 +1,377 @@
+//! A store in ZooKeeper (3.6 or later), which many servers of discovery may share.
+//!
+//! TODO-DOC
+mod config;
+mod jute;
+mod names;
+mod requests;
+mod session;
+mod view;
+
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::{Interest, Store, StoreError, StoreEvent, StoreInput, check_expected, value};
+use crate::discovery::{Document, Event, Expect, Registration, Registry, SubscriptionId};
+use crate::id::{Key, Slab};
+use crate::rpc::Attributes;
+use crate::time::Instant;
+use crate::timers::{TimerKey, Timers};
+pub use config::Config;
+use requests::{Hold, Kind, Request};
+use session::{Heard, Purpose, Session};
+use view::{Found, View, What, document_name, document_of};
+
+/// A request is answered within this time, whatever ZooKeeper does.
+pub const DEADLINE: Duration = Duration::from_secs(6);
+
+/// What part of a TTL a timer is late that was not just kept waiting.
+const LATE: u32 = 20;
+
+/// Keeps registrations in ZooKeeper.
+///
+/// What it asks of its user are [connections](StoreEvent::Connect), on which it speaks ZooKeeper's protocol.
+#[derive(Debug)]
+pub struct Zookeeper {
+    registry: Registry,
+    session: Session,
+    view: View,
+    /// The node with everything.
+    base: String,
+    has_auth: bool,
+    /// When each instance was created and last changed, by its name: service, slash, address. And each document, whose name begins
+    /// with a slash.
+    known: BTreeMap<String, (i64, i64)>,
+    /// What this server holds, or may hold.
+    holds: BTreeMap<String, Hold>,
+    requests: Slab<Request>,
+    /// Requests for one instance, the first of which is under way.
+    queues: BTreeMap<String, VecDeque<Key>>,
+    /// Heartbeats that wait to be asked for, and those that were.
+    beats: Vec<Key>,
+    beating: Vec<Key>,
+    /// Requests that are done, but what they did was not heard before the connection was lost.
+    unheard: Vec<Key>,
+    subscriptions: BTreeSet<SubscriptionId>,
+    /// Those that are told nothing until it is known what there is.
+    waiting: BTreeSet<SubscriptionId>,
+    timers: Timers<Due>,
+    steps: VecDeque<Step>,
+    out: VecDeque<StoreEvent>,
+    /// How many changes were told to the registry.
+    order: u64,
+    /// Nobody's time ends before this.
+    spared: Instant,
+    random: fastrand::Rng,
+    ttl: Duration,
+    now: Instant,
+}
+
+/// What is to be told next, in ZooKeeper's order.
+#[derive(Debug)]
+enum Step {
+    /// What was read under that number, as soon as it is.
+    Read(u64),
+    /// An instance is so, as of a transaction.
+    Put(String, i64, Found),
+    Remove(String, i64),
+    /// All that there is.
+    All(BTreeMap<String, Found>),
+    /// All that happened before a heartbeat is known.
+    Beaten(Key),
+    Done(Key),
+    /// From here on what is known is up to date.
+    Live,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Due {
+    /// To read everything anew.
+    Load,
+    /// Subscriptions have been told nothing for too long.
+    Silence,
+    Deadline(Key),
+    Retry(Key),
+    /// An instance's time may be over.
+    Lease(String),
+}
+
+impl Zookeeper {
+    /// One that begins to read what is there.
+    #[must_use]
+    pub fn new(now: Instant, config: Config) -> Self {
+        let Config { endpoints, chroot, auth, ttl, seed } = config;
+        let has_auth = auth.is_some();
+        Self {
+            registry: Registry::new(),
+            session: Session::new(now, &endpoints, auth, ttl),
+            view: View::default(),
+            base: format!("{chroot}/discoverd"),
+            has_auth,
+            known: BTreeMap::new(),
+            holds: BTreeMap::new(),
+            requests: Slab::new(),
+            queues: BTreeMap::new(),
+            beats: Vec::new(),
+            beating: Vec::new(),
+            unheard: Vec::new(),
+            subscriptions: BTreeSet::new(),
+            waiting: BTreeSet::new(),
+            timers: Timers::new(),
+            steps: VecDeque::new(),
+            out: VecDeque::new(),
+            order: 0,
+            spared: now,
+            random: fastrand::Rng::with_seed(seed),
+            ttl,
+            now,
+        }
+    }
+
+    fn set_timer(&mut self, after: Duration, due: Due) -> TimerKey {
+        self.timers.set(self.now + after, due)
+    }
+
+    /// Takes note of what the session has brought.
+    fn listen(&mut self) {
+        while let Some(heard) = self.session.poll_heard() {
+            match heard {
+                Heard::Opened { fresh } => {
+                    if fresh {
+                        self.let_all_go();
+                    }
+                    self.load();
+                }
+                Heard::Event(path) => self.happened(&path),
+                Heard::Answer { purpose: Purpose::Request(key), zxid, result } => {
+                    self.request_heard(key, zxid, result);
+                }
+                Heard::Answer { purpose: Purpose::Beat, zxid, result } => {
+                    self.heard_of(zxid);
+                    self.beaten(&result);
+                }
+                Heard::Answer { purpose, zxid, result } => self.view_heard(purpose, zxid, result),
+                Heard::Lost(reason) => self.lost(reason),
+            }
+        }
+    }
+
+    fn timeout(&mut self) {
+        self.session.handle_timeout(self.now);
+        self.listen();
+        while let Some((timer, due)) = self.timers.expired(self.now) {
+            match due {
+                Due::Load => self.load_due(),
+                Due::Silence => self.silent(),
+                Due::Deadline(key) => self.late(key),
+                Due::Retry(key) => self.retry(key),
+                Due::Lease(name) => self.lease_due(name, timer),
+            }
+            self.listen();
+        }
+    }
+
+    /// Whether the next step can be taken.
+    fn is_ready(&self) -> bool {
+        match self.steps.front() {
+            None => false,
+            Some(Step::Read(id)) => self.view.found.contains_key(id),
+            Some(_) => true,
+        }
+    }
+
+    /// Tells the registry of one change.
+    fn apply(&mut self, step: Step) -> Option<StoreEvent> {
+        match step {
+            Step::Read(id) => match self.view.found.remove(&id)? {
+                (name, zxid, Some(found)) => self.put(name, zxid, found),
+                (name, zxid, None) => self.remove(&name, zxid),
+            },
+            Step::Put(name, zxid, found) => self.put(name, zxid, found),
+            Step::Remove(name, zxid) => self.remove(&name, zxid),
+            Step::All(all) => self.compare(all),
+            Step::Beaten(key) => self.check_beat(key),
+            Step::Done(key) => return self.done(key),
+            Step::Live => {
+                self.view.note_known();
+                for id in core::mem::take(&mut self.waiting) {
+                    self.registry.begin(id);
+                }
+            }
+        }
+        None
+    }
+
+    fn put(&mut self, name: String, zxid: i64, found: Found) {
+        let before = self.known.get(&name).copied();
+        if before.is_some_and(|(created, _)| created != found.created) {
+            // It was gone in between, and is another one now.
+            self.remove(&name, 0);
+            self.steps.push_front(Step::Put(name, zxid, found));
+            return;
+        }
+        let Found { what, created, modified } = found;
+        match what {
+            What::Instance(attributes) => {
+                if let Some(hold) = self.holds.get_mut(&name) {
+                    hold.sure &= hold.created == created || zxid < hold.since;
+                }
+                let Some((service, address)) = name.split_once('/') else { return };
+                let known = self.registry.get(service, address).filter(|_| before.is_some());
+                if known.is_none_or(|it| it.attributes != attributes) {
+                    self.order += 1;
+                    let created = created.unsigned_abs();
+                    self.registry.put_created(service, address, attributes, created, self.order);
+                }
+            }
+            What::Document(text) => {
+                let Some((service, which)) = document_of(&name) else { return };
+                if before.is_none_or(|(_, before)| before != modified) {
+                    let index = modified.unsigned_abs();
+                    self.registry.set_document(service, which, Some(text.into()), index);
+                }
+            }
+        }
+        self.known.insert(name, (created, modified));
+    }
+
+    fn remove(&mut self, name: &str, zxid: i64) {
+        if self.holds.get(name).is_some_and(|hold| hold.since <= zxid) {
+            self.let_go(name);
+        }
+        if self.known.remove(name).is_none() {
+            return;
+        }
+        if let Some((service, which)) = document_of(name) {
+            self.registry.set_document(service, which, None, zxid.unsigned_abs());
+        } else if let Some((service, address)) = name.split_once('/') {
+            self.order += 1;
+            self.registry.remove(service, address, self.order);
+        }
+    }
+}
+
+impl Store for Zookeeper {
+    fn register(&mut self, now: Instant, request: u64, registration: Registration) {
+        self.now = self.now.max(now);
+        let Registration { service, address, attributes } = registration;
+        self.ask(request, format!("{service}/{address}"), Kind::Register(attributes));
+    }
+
+    fn unregister(&mut self, now: Instant, request: u64, service: &str, address: &str) {
+        self.now = self.now.max(now);
+        let kind = Kind::Unregister { unsure: false };
+        self.ask(request, format!("{service}/{address}"), kind);
+    }
+
+    fn keep(
+        &mut self,
+        now: Instant,
+        request: u64,
+        service: &str,
+        which: Document,
+        text: Option<String>,
+        expect: Expect,
+    ) {
+        self.now = self.now.max(now);
+        let writer = self.random.u64(1..);
+        let kind = Kind::Keep { text, expect, writer, unsure: false };
+        self.ask(request, document_name(service, which), kind);
+    }
+
+    fn registry(&self) -> Result<&Registry, StoreError> {
+        self.check_known().map(|()| &self.registry)
+    }
+
+    fn subscribe(&mut self, now: Instant, interest: Interest<'_>) -> SubscriptionId {
+        self.now = self.now.max(now);
+        let id = self.registry.subscribe_later(interest);
+        self.subscriptions.insert(id);
+        if self.view.is_live() && self.steps.is_empty() {
+            self.registry.begin(id);
+        } else {
+            self.waiting.insert(id);
+            self.steps.extend(self.view.is_live().then_some(Step::Live));
+            self.watch_silence();
+        }
+        id
+    }
+
+    fn unsubscribe(&mut self, subscription: SubscriptionId) {
+        self.subscriptions.remove(&subscription);
+        self.waiting.remove(&subscription);
+        self.registry.unsubscribe(subscription);
+    }
+
+    fn next(&mut self, subscription: SubscriptionId) -> Option<Event> {
+        self.registry.next(subscription)
+    }
+
+    fn told(&self, subscription: SubscriptionId) -> Option<u64> {
+        self.registry.told(subscription)
+    }
+
+    fn handle(&mut self, now: Instant, input: StoreInput<'_>) {
+        self.now = self.now.max(now);
+        match input {
+            StoreInput::Timeout => self.timeout(),
+            StoreInput::Connected(id) => self.session.connected(self.now, id),
+            StoreInput::Received(id, bytes) => self.session.received(self.now, id, bytes),
+            StoreInput::Lost(id, reason) => self.session.gone(self.now, id, reason),
+            StoreInput::Persisted | StoreInput::PersistFailed(_) | StoreInput::Exchange(..) => {}
+        }
+        self.listen();
+    }
+
+    fn poll(&mut self) -> Option<StoreEvent> {
+        loop {
+            // Subscribers are told of one change before the next one happens.
+            if let Some(id) = self.registry.poll_ready() {
+                return Some(StoreEvent::Ready(id));
+            }
+            if let Some(event) = self.out.pop_front() {
+                return Some(event);
+            }
+            self.listen();
+            let step = if self.is_ready() { self.steps.pop_front() } else { None };
+            match step {
+                Some(step) => {
+                    if let Some(event) = self.apply(step) {
+                        return Some(event);
+                    }
+                }
+                // What was brought about so far goes out in one piece.
+                None => return self.out.pop_front().or_else(|| self.session.poll()),
+            }
+        }
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        [self.timers.next(), self.session.poll_timeout()].into_iter().flatten().min()
+    }
+}
+
+fn unavailable(reason: &str) -> StoreError {
+    StoreError::Unavailable(reason.into())
+}
+
+/// An instance's attributes, as they are known here.
+fn attributes_of<'a>(registry: &'a Registry, name: &str) -> Option<&'a Option<Attributes>> {
+    let (service, address) = name.split_once('/')?;
+    registry.get(service, address).map(|instance| &instance.attributes)
+}
+
+/// What an error says, and what to do about it.
+fn refusal(error: i32) -> String {
+    let what = match error {
+        jute::code::NO_AUTH => {
+            ": name a user with --zookeeper-auth who may read and write in /discoverd"
+        }
+        jute::code::INVALID_ACL => ": look at --zookeeper-auth",
+        _ => "",
+    };
+    format!("{} ({error}){what}", jute::name(error)).to_string()
+}

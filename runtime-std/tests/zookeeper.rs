@@ -1,0 +1,3 @@
+//! `discoverd-std` on a real ZooKeeper.
+
+libswarm_conformance::zookeeper_tests!(env!("CARGO_BIN_EXE_discoverd-std"));
