@@ -17,9 +17,9 @@
 //! Beside its instances a service may have [documents](Document): that it was created, its metadata, who is to lead it. They
 //! are for the other doors; clients of the RPC do not see them.
 //!
-//! The [`Agent`] knows what the calls of the [RPC](crate::rpc) mean; [`http`] is the door for curl and browsers. A [`Store`] keeps what is true; the [`Registry`] is what
-//! stores are made of. Nothing here has a clock or a disk: time comes in, and what is to be written goes out and is answered
-//! when it is safe.
+//! The [`Agent`] knows what the calls of the [RPC](crate::rpc) mean; [`http`] is the door for curl and browsers. A [`Store`]
+//! keeps what is true; the [`Registry`] is what stores are made of. Nothing here has a clock or a disk: time comes in, and what
+//! is to be written goes out and is answered when it is safe.
 //!
 //! The other side of the RPC, what programs use to find each other, is [`client`].
 
