@@ -289,6 +289,9 @@ const DISCOVERY: &[&[u8]] = &[
     b"n",
     b"e",
     b"9",
+    b"s",
+    b"r",
+    b"b",
 ];
 
 #[test]

@@ -141,7 +141,7 @@ fn command(runtime: &str) -> Command {
         Arg::new(id).long(id).value_name(name).help(help)
     };
     Command::new("discoverd")
-        .about("Lets services find each other: serves the discovery RPC, or asks a server of it.")
+        .about("Lets services find each other: serves the discovery RPC, HTTP and a page, or asks a server.")
         .version(version)
         .term_width(100)
         .args_override_self(true)
@@ -304,12 +304,14 @@ const AFTER_HELP: &str = "\
 Without a command it is the server. Options may have one dash or two.
 
 Environment:
-  EXTERNAL_IP  what the server puts in front of an address that begins with a colon
+  EXTERNAL_IP  what the server puts in front of an address that begins with a colon; if it is a name, browsers may
+               ask for the server by it
   DISCOVERD    the server that commands ask [default: 127.0.0.1:1111]
 
 Examples:
   discoverd
   discoverd -bind :1111 -etcd http://10.0.0.1:2379,http://10.0.0.2:2379,http://10.0.0.3:2379
+  curl http://127.0.0.1:1111/services/web/instances
   discoverd -dns 127.0.0.1:5353 -recursors 10.0.0.2
   discoverd register web 10.0.0.1:8080 --attr zone=a -- ./my-server
   discoverd services web
