@@ -461,5 +461,5 @@ fn refusal(error: i32) -> String {
         jute::code::INVALID_ACL => ": look at --zookeeper-auth",
         _ => "",
     };
-    format!("{} ({error}){what}", jute::name(error)).to_string()
+    format!("{} ({error}){what}", jute::name(error))
 }
