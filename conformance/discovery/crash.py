@@ -1,5 +1,7 @@
 """Kills a discoverd at random moments under load: `crash.py BINARY FOLDER ROUNDS`. What it acknowledged must be there after."""
 
+import http.client
+import json
 import os
 import random
 import signal
@@ -58,22 +60,59 @@ class Load(threading.Thread):
             pass
 
 
+class Counter(threading.Thread):
+    """Counts in a service's metadata, each time from the index that it has, and remembers what was acknowledged."""
+
+    def __init__(self, address, known):
+        super().__init__()
+        self.address, self.known = address, known
+
+    def ask(self, method, path, body=None):
+        connection = http.client.HTTPConnection(self.address, timeout=10)
+        headers = {"Content-Type": "application/json"} if body is not None else {}
+        connection.request(method, path, body and json.dumps(body), headers)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+
+    def run(self):
+        try:
+            while True:
+                body = {"data": self.known["data"] + 1, "index": self.known["index"]}
+                status, said = self.ask("PUT", "/services/counted/meta", body)
+                assert status == 200, said
+                self.known.update(json.loads(said))
+        except (OSError, http.client.HTTPException):
+            pass
+
+    def check(self):
+        status, said = self.ask("GET", "/services/counted/meta")
+        found = json.loads(said) if status == 200 else {"data": 0, "index": 0}
+        assert found["data"] - self.known["data"] in [0, 1], f"{found} after {self.known}"
+        assert found["data"] > self.known["data"] or found == self.known, f"{found} after {self.known}"
+        self.known.update(found)
+
+
 def main(binary, folder, rounds):
     seed = int(os.environ.get("SEED", time.time_ns()))
     print("SEED", seed)
     dice, known, created = random.Random(seed), [{} for _ in range(4)], 0
     process, address = start(binary, folder, 0)
+    counted = {"data": 0, "index": 0}
+    status, said = Counter(address, counted).ask("PUT", "/services/counted")
+    assert status == 200, said
     for round in range(rounds):
         loads = [Load(address, which, dice.random(), known[which]) for which in range(4)]
-        for load in loads:
+        counter = Counter(address, counted)
+        for load in [*loads, counter]:
             load.start()
         time.sleep(dice.uniform(0.05, 0.5))
         process.send_signal(signal.SIGKILL)
         process.wait()
-        for load in loads:
+        for load in [*loads, counter]:
             load.join()
         # The same port, at once.
         process, address = start(binary, folder, address.rsplit(":", 1)[1])
+        counter.check()
         client = Client(address, dice.choice(["gob", "json"]))
         members = client.snapshot(client.subscribe(NAME))
         there = {who: attributes["state"] for who, _, attributes, _ in members}
@@ -92,7 +131,8 @@ def main(binary, folder, rounds):
         client.unregister(NAME, "last:1")
     process.terminate()
     assert process.wait(15) == 0
-    print(rounds, "rounds, at index", created)
+    assert counted["data"] > rounds, f"it has counted to {counted} only"
+    print(rounds, "rounds, at index", created, "counted to", counted["data"])
 
 
 if __name__ == "__main__":

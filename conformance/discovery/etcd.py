@@ -14,6 +14,7 @@ import threading
 import time
 import urllib.request
 
+import curl
 from rpc import Client, ServerError
 
 TTL = 5
@@ -430,6 +431,64 @@ def scenarios(etcd_binary, binary, _):
             for codec in ["gob", "json"]:
                 subprocess.run([sys.executable, "-B", script, name, codec, server.address], check=True)
         assert server.end() == 0
+    finally:
+        etcd.close()
+
+
+def documents(etcd_binary, binary, _):
+    """Services, metadata and leaders over HTTP, at two servers of one etcd."""
+    etcd = Etcd(etcd_binary, 1)
+    try:
+        etcd.start()
+        etcd.until_healthy()
+        servers = [Discoverd(binary, etcd.url) for _ in range(2)]
+        one, other = [server.address for server in servers]
+        curl.put(one, "/services/web")
+        stream = curl.Stream(other, "/services/web")
+        meta = curl.put(one, "/services/web/meta", {"data": {"a": 1}})
+        while stream.event()["kind"] != "service_meta":
+            pass
+        assert curl.get(other, "/services/web/meta") == meta
+        curl.put(other, "/services/web", {}, 409)
+        # Eight who count up from what they have seen: nobody's count is lost.
+        curl.put(one, "/services/web/meta", {"data": 0, "index": meta["index"]})
+        counted = []
+
+        def count(address):
+            for _ in range(10):
+                while True:
+                    had = curl.get(address, "/services/web/meta")
+                    body = json.dumps({"data": had["data"] + 1, "index": had["index"]})
+                    args = ["-X", "PUT", "-H", "Content-Type: application/json", "--data", body]
+                    status, said = curl.curl(address, "/services/web/meta", *args)
+                    if status == 200:
+                        counted.append(json.loads(said)["data"])
+                        break
+                    assert status == 412, said
+
+        threads = [threading.Thread(target=count, args=[[one, other][nth % 2]]) for nth in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(counted) == list(range(1, 81)), sorted(counted)
+        # What was there is there after etcd and a server were killed.
+        curl.register(one, "web", "a:1")
+        curl.register(other, "web", "b:1")
+        curl.put(other, "/services/web/leader", {"id": curl.identity("b:1")})
+        etcd.stop(0)
+        servers[0].end(signal.SIGKILL)
+        assert curl.curl(other, "/services/new", "-X", "PUT")[0] == 503
+        etcd.start()
+        etcd.until_healthy()
+        again = Discoverd(binary, etcd.url)
+        for address in [other, again.address]:
+            assert within(10, lambda: curl.get(address, "/services/web/meta"))["data"] == 80
+            assert within(10, lambda: curl.get(address, "/services/web/leader"))["addr"] == "b:1"
+        within(10, lambda: curl.delete(other, "/services/web"))
+        within(10, lambda: curl.get(again.address, "/services/web/meta", 404))
+        stream.close()
+        assert [server.end() for server in [servers[1], again]] == [0, 0]
     finally:
         etcd.close()
 

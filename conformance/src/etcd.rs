@@ -13,7 +13,7 @@ use crate::keys::Keys;
 #[macro_export]
 macro_rules! etcd_tests {
     ($binary:expr) => {
-        $crate::suites!(etcd, std::path::Path::new($binary); scenarios alone cluster secured);
+        $crate::suites!(etcd, std::path::Path::new($binary); scenarios documents alone cluster secured);
     };
 }
 
@@ -41,6 +41,18 @@ fn run(test: &str, binary: &Path, keys: Option<&str>) {
 /// It does not.
 pub fn scenarios(binary: &Path) {
     run("scenarios", binary, None);
+}
+
+/// What HTTP keeps beside instances, at two servers.
+///
+/// # Panics
+///
+/// They do not agree, or something is lost.
+pub fn documents(binary: &Path) {
+    if which("curl").is_none() {
+        return skip("there is no curl: install Debian's curl");
+    }
+    run("documents", binary, None);
 }
 
 /// A server that is there before its etcd, and after it.

@@ -30,7 +30,11 @@ struct World {
     agent: Agent,
     now: Instant,
     doors: [Door; 2],
+    /// Whoever follows does not read for now.
+    slow: bool,
 }
+
+type View = BTreeMap<String, (BTreeMap<String, u64>, Option<String>)>;
 
 fn env(agent: &mut Agent, now: Instant, owner: usize) -> Env<'_> {
     Env { now, agent, owner: owner as u64, epoch: Duration::from_secs(1), stopping: false }
@@ -43,12 +47,35 @@ impl World {
             Door { server, unread: Vec::new(), out: Vec::new(), over: false }
         };
         let agent = Agent::new(Box::new(Memory::new(TTL)), Some("h".into()));
-        let mut world = Self { agent, now: Instant::ZERO, doors: [door(), door()] };
-        world.receive(
-            FOLLOWS,
-            b"GET /services HTTP/1.1\r\nHost: h\r\nAccept: text/event-stream\r\n\r\n",
-        );
+        let mut world = Self { agent, now: Instant::ZERO, doors: [door(), door()], slow: false };
+        world.follow("");
         world
+    }
+
+    fn follow(&mut self, headers: &str) {
+        let accept = "Accept: text/event-stream";
+        let request = format!("GET /services HTTP/1.1\r\nHost: h\r\n{accept}\r\n{headers}\r\n");
+        self.receive(FOLLOWS, request.as_bytes());
+    }
+
+    /// Whoever follows goes, and comes back with what it knows.
+    fn come_back(&mut self) {
+        let door = &mut self.doors[FOLLOWS];
+        let gone = door.server.subscription();
+        gone.into_iter().for_each(|id| self.agent.close(id));
+        let text = String::from_utf8_lossy(&door.out);
+        let last = text.lines().rev().find_map(|line| line.strip_prefix("id: "));
+        let header = last.map(|id| format!("Last-Event-ID: {id}\r\n")).unwrap_or_default();
+        door.out.extend_from_slice(b"data: {\"service\":\"\",\"kind\":\"back\"}\n");
+        (door.server, door.unread, door.over) = (Server::new(Limits::default()), Vec::new(), false);
+        self.follow(&header);
+    }
+
+    fn read_on(&mut self) {
+        self.slow = false;
+        let door = &mut self.doors[FOLLOWS];
+        let mut env = env(&mut self.agent, self.now, FOLLOWS);
+        while door.server.tell(&mut env, &mut door.out) {}
     }
 
     fn receive(&mut self, which: usize, bytes: &[u8]) {
@@ -105,6 +132,9 @@ impl World {
                     let which = owner as usize;
                     let door = &mut self.doors[which];
                     door.server.ready(subscription);
+                    if self.slow && which == FOLLOWS {
+                        continue;
+                    }
                     let mut env = env(&mut self.agent, self.now, which);
                     while door.server.tell(&mut env, &mut door.out) {}
                     assert!(door.out.len() < MOST * 64, "{} bytes", door.out.len());
@@ -125,26 +155,42 @@ impl World {
     }
 
     /// What the follower makes of what it was told: instances, and who leads, by service.
-    fn view(&self) -> BTreeMap<String, (BTreeMap<String, u64>, Option<String>)> {
-        let mut view: BTreeMap<String, (BTreeMap<String, u64>, Option<String>)> = BTreeMap::new();
+    fn view(&self) -> View {
+        let (mut view, mut told) = (View::new(), View::new());
+        let mut is_back = false;
         let text = String::from_utf8_lossy(&self.doors[FOLLOWS].out);
         for line in text.lines().filter_map(|line| line.strip_prefix("data: ")) {
             let event: Value = serde_json::from_str(line).expect("an event is JSON on one line");
-            let service =
-                view.entry(event["service"].as_str().expect("a name").into()).or_default();
+            let name = event["service"].as_str().expect("a name");
             let instance = &event["instance"];
-            let address = instance["addr"].as_str().unwrap_or_default().to_owned();
-            match event["kind"].as_str().expect("a kind") {
-                "up" | "update" => {
-                    service.0.insert(address, instance["index"].as_u64().expect("an index"));
+            let address = instance["addr"].as_str().unwrap_or_default();
+            let kind = event["kind"].as_str().expect("a kind");
+            match kind {
+                "back" => {
+                    is_back = true;
+                    told.clear();
                 }
-                "down" => {
-                    assert!(service.0.remove(&address).is_some(), "it was never told: {line}");
-                    service.1.take_if(|leader| *leader == address);
+                // All was told again: nothing else is there.
+                "current" if event["resumed"] != true => view.clone_from(&told),
+                _ => {}
+            }
+            for view in [&mut view, &mut told] {
+                let service = view.entry(name.to_owned()).or_default();
+                match kind {
+                    "up" | "update" => {
+                        let index = instance["index"].as_u64().expect("an index");
+                        service.0.insert(address.to_owned(), index);
+                    }
+                    "down" => {
+                        let known = service.0.remove(address);
+                        assert!(known.is_some() || is_back, "it was never told: {line}");
+                        service.1.take_if(|leader| leader == address);
+                    }
+                    "leader" => service.1 = Some(address.to_owned()),
+                    "back" | "current" | "service_meta" | "service_created" | "service_deleted" => {
+                    }
+                    other => panic!("{other}"),
                 }
-                "leader" => service.1 = Some(address),
-                "current" | "service_meta" | "service_created" | "service_deleted" => {}
-                other => panic!("{other}"),
             }
         }
         view.retain(|_, (instances, _)| !instances.is_empty());
@@ -153,7 +199,7 @@ impl World {
 }
 
 /// Any bytes get the same answers, whatever pieces they come in; what waits is bounded; and who follows services ends with what
-/// is registered, whatever this client has done to them and whoever has expired meanwhile.
+/// is registered, whatever this client has done to them, whoever has expired, and however it has read and come back meanwhile.
 ///
 /// # Panics
 ///
@@ -178,6 +224,9 @@ pub fn discovery_http(data: &[u8]) {
         match operations.next().unwrap_or(b'9') {
             b't' => world.pass(Duration::from_secs(3)),
             b'T' => world.pass(TTL),
+            b's' => world.slow = true,
+            b'r' => world.read_on(),
+            b'b' => world.come_back(),
             b'e' => {
                 let door = &mut world.doors[FUZZED];
                 let _ = door.server.eof(door.unread.len());
@@ -201,6 +250,7 @@ pub fn discovery_http(data: &[u8]) {
         // A script of nothing else would never come to an end.
         rest = &rest[1..];
     }
+    world.read_on();
     let registry = world.agent.registry().expect("it is in memory");
     let mut there = BTreeMap::new();
     for name in registry.services() {

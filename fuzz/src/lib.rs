@@ -16,6 +16,7 @@
 
 mod client;
 mod discovery_http;
+mod dns;
 mod reference;
 mod routes;
 mod rpc;
@@ -26,6 +27,7 @@ mod zookeeper;
 
 pub use client::http1_client;
 pub use discovery_http::discovery_http;
+pub use dns::dns;
 pub use routes::routes;
 pub use rpc::rpc;
 pub use server::http1_server;

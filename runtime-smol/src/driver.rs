@@ -3,22 +3,24 @@
 use std::collections::{HashSet, VecDeque};
 use std::hint;
 use std::io;
-use std::mem::MaybeUninit;
+use std::mem::{self, MaybeUninit};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
 use libswarm::address::Remote;
+use libswarm::discovery::dns::SocketId;
 use libswarm::node::{Action, Input};
 use libswarm::{ConnId, Instant, Node};
 use libswarm_host::{
-    Certificates, Clock, JournalWriter, Listener, Obituary, Server, Serves, Stopped, Transport,
-    Wake, concerns_one_connection, connect_now, print_log,
+    Certificates, Clock, DatagramSocket, Inbox, JournalWriter, Listener, Obituary, Outbox, Server,
+    Serves, Stopped, Transport, Wake, concerns_one_connection, connect_now, print_log,
 };
 use log::Level;
 use rustix::event::epoll::EventFlags;
 
+use crate::crowd;
 use crate::epoll::{BATCH, Epoll, Events, LOOKS, PAUSE, yield_now};
 use crate::socket::{Room, Socket, Written};
 
@@ -37,6 +39,10 @@ pub(crate) struct Driver {
     clock: Clock,
     epoll: Epoll,
     listeners: Vec<Listener>,
+    datagrams: Vec<DatagramSocket>,
+    /// What has come to one of these, if there are any; and what is to go out.
+    inbox: Option<Inbox>,
+    outbox: Outbox,
     /// Accepting failed for want of files; the listeners are not watched until then.
     accepts_again: Option<Instant>,
     stopped: Stopped,
@@ -57,6 +63,10 @@ pub(crate) struct Driver {
     handshakes: VecDeque<(Instant, ConnId)>,
     handshake_timeout: Duration,
     out: Vec<u8>,
+    /// Who is to be written to from `out`, and where in it that ends.
+    writes: Vec<(ConnId, usize)>,
+    /// How many threads may write at once.
+    writers: usize,
     /// The node has more to do than one turn allows.
     unfinished: bool,
     pub(crate) now: Instant,
@@ -81,6 +91,8 @@ const ROUNDS: u32 = 64;
 /// So much is done for the node before what has happened meanwhile gets its turn: a job that always has more to say must not
 /// keep the loop.
 const ACTIONS: u32 = 256;
+/// What is to be written is collected up to this: one change for a few thousand subscribers.
+const COLLECT: usize = 256 * 1024;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 const WATCH: EventFlags = EventFlags::IN.union(EventFlags::RDHUP).union(EventFlags::ET);
@@ -89,6 +101,7 @@ const WATCH_ROOM: EventFlags = WATCH.union(EventFlags::OUT);
 const STOP: u64 = u64::MAX;
 const WAKE: u64 = u64::MAX - 1;
 const LISTENER: u64 = u64::MAX - 0xffff;
+const DATAGRAMS: u64 = LISTENER - 0x1_0000;
 
 const fn token(id: ConnId) -> u64 {
     (id.generation() as u64) << 32 | id.slot() as u64
@@ -102,6 +115,9 @@ impl Driver {
         let mut node = Node::new(server.config, server.engine);
         if let Some(agent) = server.agent {
             node.set_agent(agent);
+        }
+        if let Some(dns) = server.dns {
+            node.set_dns(dns);
         }
         let (told, wake) = (channel(), Arc::new(Wake::new()?));
         let journal = match server.journal {
@@ -120,6 +136,9 @@ impl Driver {
             clock: server.clock,
             epoll: Epoll::new()?,
             listeners: server.listeners,
+            inbox: (!server.datagrams.is_empty()).then(Inbox::default),
+            datagrams: server.datagrams,
+            outbox: Outbox::default(),
             accepts_again: None,
             stopped: server.stopped,
             opening: HashSet::new(),
@@ -134,6 +153,8 @@ impl Driver {
             handshakes: VecDeque::new(),
             handshake_timeout,
             out: Vec::new(),
+            writes: Vec::new(),
+            writers: crowd::writers(),
             unfinished: false,
             now: server.clock.now(),
             waits,
@@ -143,6 +164,9 @@ impl Driver {
         for (token, listener) in (LISTENER..).zip(&driver.listeners) {
             listener.set_nonblocking(true)?;
             driver.epoll.add(listener, token, EventFlags::IN)?;
+        }
+        for (token, socket) in (DATAGRAMS..).zip(&driver.datagrams) {
+            driver.epoll.add(socket, token, EventFlags::IN)?;
         }
         driver.act();
         Ok(driver)
@@ -251,6 +275,7 @@ impl Driver {
             STOP => {
                 // Closed here, so that nobody else connects; a unix socket's file goes with its listener.
                 self.listeners.clear();
+                self.datagrams.clear();
                 self.handle(Input::Stop);
             }
             WAKE => {
@@ -268,6 +293,7 @@ impl Driver {
                 }
             }
             LISTENER.. => self.accept((source - LISTENER) as usize),
+            DATAGRAMS.. => self.receive((source - DATAGRAMS) as usize),
             source => self.socket_event(source, flags),
         }
     }
@@ -303,6 +329,19 @@ impl Driver {
         if reads {
             self.read(id);
         }
+    }
+
+    /// Takes the datagrams that wait in a socket; what is left of them is told of again.
+    fn receive(&mut self, nth: usize) {
+        let (Some(socket), Some(inbox)) = (self.datagrams.get(nth), &mut self.inbox) else {
+            return;
+        };
+        inbox.receive(socket);
+        let id = SocketId(nth as u32);
+        for (peer, bytes) in inbox.iter() {
+            self.node.handle(self.now, Input::Datagram(id, peer, bytes));
+        }
+        self.act();
     }
 
     /// Reads once from a connection that is granted a read.
@@ -397,51 +436,108 @@ impl Driver {
 
     /// Does what the node asks for.
     fn act(&mut self) {
+        self.do_actions();
+        if !self.outbox.is_empty() {
+            self.outbox.send(&self.datagrams);
+        }
+    }
+
+    fn do_actions(&mut self) {
         self.unfinished = false;
-        for _ in 0..ACTIONS {
-            self.out.clear();
-            let Some(action) = self.node.poll(&mut self.out) else { return };
+        let mut actions = 0;
+        while actions < ACTIONS {
+            let start = self.out.len();
+            let action = self.node.poll(&mut self.out);
+            if let Some(Action::SendTo { socket, peer, .. }) = action {
+                self.outbox.push(socket, peer, &self.out[start..]);
+                self.out.truncate(start);
+                actions += 1;
+                continue;
+            }
+            if let Some(Action::Write { conn, .. }) = action {
+                self.writes.push((conn, self.out.len()));
+                if self.out.len() < COLLECT {
+                    continue;
+                }
+            }
+            actions += 1;
+            if action.is_none() && self.writes.is_empty() {
+                return;
+            }
+            // What is written may be answered with more to do.
+            self.write_all();
             match action {
-                Action::Read(id) => {
-                    if let Some(socket) = find(&mut self.sockets, id) {
-                        socket.granted = true;
-                        if socket.readable && !socket.queued {
-                            socket.queued = true;
-                            self.runnable.push_back(id);
-                        }
-                    }
-                }
-                Action::Write { conn, .. } => {
-                    let Some(socket) = find(&mut self.sockets, conn) else { continue };
-                    let written = socket.write(&self.out);
-                    self.written(conn, written);
-                }
-                Action::Connect { conn, to, within } => self.connect(conn, to, within),
-                Action::Shutdown(id) => {
-                    let Some(socket) = find(&mut self.sockets, id) else { continue };
-                    let written = socket.shut_down();
-                    self.written(id, written);
-                }
-                Action::Close { conn, why } => {
-                    self.opening.remove(&conn);
-                    if let Some(socket) = find(&mut self.sockets, conn) {
-                        log::debug!("{conn} closes: {why}");
-                        if why.is_reset() {
-                            socket.stream.reset_on_close();
-                        } else {
-                            socket.say_goodbye();
-                        }
-                        let (feeds, fed_by) = (socket.splice.take(), socket.fed_by);
-                        self.sockets[conn.slot()] = None;
-                        self.end_splices(feeds, fed_by);
-                    }
-                }
-                Action::Splice { from, to, limit } => self.splice(from, to, limit),
-                Action::Log(log) => print_log(&log),
-                _ => {}
+                None | Some(Action::Write { .. }) => {}
+                Some(action) => self.perform(action),
             }
         }
+        self.write_all();
         self.unfinished = true;
+    }
+
+    fn perform(&mut self, action: Action) {
+        match action {
+            Action::Read(id) => {
+                if let Some(socket) = find(&mut self.sockets, id) {
+                    socket.granted = true;
+                    if socket.readable && !socket.queued {
+                        socket.queued = true;
+                        self.runnable.push_back(id);
+                    }
+                }
+            }
+            Action::Connect { conn, to, within } => self.connect(conn, to, within),
+            Action::Shutdown(id) => {
+                let Some(socket) = find(&mut self.sockets, id) else { return };
+                let written = socket.shut_down();
+                self.written(id, written);
+            }
+            Action::Close { conn, why } => {
+                self.opening.remove(&conn);
+                if let Some(socket) = find(&mut self.sockets, conn) {
+                    log::debug!("{conn} closes: {why}");
+                    if why.is_reset() {
+                        socket.stream.reset_on_close();
+                    } else {
+                        socket.say_goodbye();
+                    }
+                    let (feeds, fed_by) = (socket.splice.take(), socket.fed_by);
+                    self.sockets[conn.slot()] = None;
+                    self.end_splices(feeds, fed_by);
+                }
+            }
+            Action::Splice { from, to, limit } => self.splice(from, to, limit),
+            Action::Log(log) => print_log(&log),
+            _ => {}
+        }
+    }
+
+    /// Writes what was collected.
+    fn write_all(&mut self) {
+        if self.writes.is_empty() {
+            return;
+        }
+        // A write that fails may have more done, which collects anew.
+        let (mut writes, mut out) = (mem::take(&mut self.writes), mem::take(&mut self.out));
+        if writes.len() >= crowd::FEWEST && self.writers > 1 {
+            for (id, written) in crowd::write(&mut self.sockets, &writes, &out, self.writers) {
+                self.written(id, written);
+            }
+        } else {
+            let mut start = 0;
+            for (id, end) in &writes {
+                if let Some(socket) = find(&mut self.sockets, *id) {
+                    let written = socket.write(&out[start..*end]);
+                    self.written(*id, written);
+                }
+                start = *end;
+            }
+        }
+        writes.clear();
+        out.clear();
+        if self.writes.is_empty() {
+            (self.writes, self.out) = (writes, out);
+        }
     }
 
     fn written(&mut self, id: ConnId, written: io::Result<Written>) {
@@ -545,6 +641,7 @@ impl Driver {
         let accepted = match serves {
             Serves::Docker => self.node.accept(self.now),
             Serves::Discovery => self.node.accept_discovery(self.now),
+            Serves::Dns => self.node.accept_dns(self.now),
         };
         let id = match accepted {
             Ok(id) => id,

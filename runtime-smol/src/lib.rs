@@ -2,7 +2,7 @@
 //!
 //! The task owns the node, its sockets, and an edge-triggered epoll in which each socket is registered once; smol sees
 //! a single source of events, that epoll. So there is no lock, no task and no buffer for each connection, and an idle
-//! connection costs what its socket costs. It runs on Linux; elsewhere `libswarm-std` does.
+//! connection costs what its socket costs. Where one change is told to hundreds, other threads help with the writing. It runs on Linux; elsewhere `libswarm-std` does.
 //!
 //! [`discovery`] is how a program finds other services and is found.
 //!
@@ -30,6 +30,7 @@
 #[cfg(not(target_os = "linux"))]
 compile_error!("libswarm-smol needs Linux's epoll; libswarm-std has the same daemon on any Unix");
 
+mod crowd;
 pub mod discovery;
 mod driver;
 mod epoll;

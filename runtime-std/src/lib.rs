@@ -30,6 +30,7 @@
 
 mod accept;
 mod connection;
+mod datagrams;
 pub mod discovery;
 mod encrypted;
 mod shared;
@@ -54,11 +55,13 @@ pub use libswarm_host as host;
 /// The operating system refuses a thread for a frontend, or waiting fails; a file that a backend wants kept cannot be written;
 /// or a backend has panicked, after which nothing can be said of the node's state. What goes wrong with single connections ends these.
 pub fn run(server: Server) -> io::Result<()> {
-    let Server { listeners, config, engine, clock, certificates, stopped, agent, journal, .. } =
-        server;
+    let Server { listeners, config, engine, clock, certificates, stopped, agent, .. } = server;
     let shared = Arc::new(Shared::new(config, engine, clock, certificates)?);
     if let Some(agent) = agent {
-        shared.set_agent(agent, journal)?;
+        shared.set_agent(agent, server.journal)?;
+    }
+    if let Some(dns) = server.dns {
+        shared.set_dns(dns, server.datagrams);
     }
     let (closing, closed) = libswarm_host::stopper()?;
     let closed = Arc::new(closed);
@@ -68,6 +71,12 @@ pub fn run(server: Server) -> io::Result<()> {
         let name = format!("accept {}", listener.address());
         let thread = thread::Builder::new().name(name);
         acceptors.push(thread.spawn(move || accept::accept(&shared, &listener, &closed))?);
+    }
+    for nth in 0..shared.datagrams().len() {
+        let (shared, closed) = (Arc::clone(&shared), Arc::clone(&closed));
+        let name = format!("datagrams {}", shared.datagrams()[nth].address());
+        let thread = thread::Builder::new().name(name);
+        acceptors.push(thread.spawn(move || datagrams::receive(&shared, nth, &closed))?);
     }
     let result = shared.tend(&stopped, &closing);
     closing.stop();

@@ -9,11 +9,13 @@ use std::thread;
 use std::time::Duration;
 
 use libswarm::discovery::Agent;
+use libswarm::discovery::dns::{self, SocketId};
 use libswarm::job::Engine;
 use libswarm::node::{Action, Config, Input, Refusal};
 use libswarm::{ConnId, Instant, Node};
 use libswarm_host::{
-    Certificates, Clock, JournalFiles, JournalWriter, Serves, Stopped, Stopper, Wake, print_log,
+    Certificates, Clock, DatagramSocket, Inbox, JournalFiles, JournalWriter, Outbox, Serves,
+    Stopped, Stopper, Wake, print_log,
 };
 use rustix::event::{PollFd, PollFlags, Timespec};
 
@@ -32,6 +34,8 @@ pub(crate) struct Shared {
     spares: Mutex<Vec<Scratch>>,
     /// Waits for the disk in place of the other threads.
     journal: OnceLock<JournalWriter>,
+    /// Sockets for datagrams.
+    datagrams: OnceLock<Vec<DatagramSocket>>,
     /// Calls the thread that tends the timers.
     wake: Wake,
     /// When that thread wakes by itself, in nanoseconds since the clock's start.
@@ -44,6 +48,7 @@ struct Scratch {
     actions: Vec<Action>,
     out: Vec<u8>,
     done: Vec<Input<'static>>,
+    outbox: Outbox,
 }
 
 /// So many are kept for the next thread, as many as may act at once on a large machine; one that waits for its connection
@@ -75,6 +80,7 @@ impl Shared {
             opening: Mutex::new(HashSet::new()),
             spares: Mutex::new(Vec::new()),
             journal: OnceLock::new(),
+            datagrams: OnceLock::new(),
             wake: Wake::new()?,
             wakes_at: AtomicU64::new(NEVER),
         })
@@ -105,8 +111,25 @@ impl Shared {
             let _ = self.journal.set(writer);
         }
         self.node().set_agent(agent);
-        self.act(None, None);
+        self.act([], None);
         Ok(())
+    }
+
+    /// Has `server` answer DNS. What comes to `sockets` is to be told with [`receive`](Self::receive).
+    pub(crate) fn set_dns(&self, server: dns::Server, sockets: Vec<DatagramSocket>) {
+        // Nothing was there before: this is called once.
+        let _ = self.datagrams.set(sockets);
+        self.node().set_dns(server);
+    }
+
+    pub(crate) fn datagrams(&self) -> &[DatagramSocket] {
+        self.datagrams.get().map_or(&[], Vec::as_slice)
+    }
+
+    /// Tells the node of datagrams that have come to the socket of that place, and does what it asks for.
+    pub(crate) fn receive(self: &Arc<Self>, socket: usize, inbox: &Inbox) {
+        let id = SocketId(socket as u32);
+        self.act(inbox.iter().map(|(peer, bytes)| Input::Datagram(id, peer, bytes)), None);
     }
 
     pub(crate) fn accept(
@@ -120,13 +143,14 @@ impl Shared {
             let id = match serves {
                 Serves::Docker => node.accept(now)?,
                 Serves::Discovery => node.accept_discovery(now)?,
+                Serves::Dns => node.accept_dns(now)?,
             };
             let connection = Arc::new(make(id));
             // Before the node is unlocked: from then on any thread may be told to do something with it.
             self.table().insert(id, Arc::clone(&connection));
             connection
         };
-        self.act(None, None);
+        self.act([], None);
         Ok(connection)
     }
 
@@ -160,24 +184,27 @@ impl Shared {
         self.act(Some(input), Some(own));
     }
 
-    fn act(self: &Arc<Self>, input: Option<Input<'_>>, own: Option<&Arc<Connection>>) {
+    fn act<'a>(
+        self: &Arc<Self>,
+        inputs: impl IntoIterator<Item = Input<'a>>,
+        own: Option<&Arc<Connection>>,
+    ) {
         let mut scratch = self.spares().pop().unwrap_or_default();
-        self.act_with(input, own, &mut scratch);
+        self.act_with(&mut inputs.into_iter(), own, &mut scratch);
         let mut spares = self.spares();
         if spares.len() < SPARES && scratch.out.capacity() <= SPARE {
             spares.push(scratch);
         }
     }
 
-    fn act_with(
+    fn act_with<'a>(
         self: &Arc<Self>,
-        input: Option<Input<'_>>,
+        inputs: &mut dyn Iterator<Item = Input<'a>>,
         own: Option<&Arc<Connection>>,
         scratch: &mut Scratch,
     ) {
-        let Scratch { actions, out, done } = scratch;
+        let Scratch { actions, out, done, outbox } = scratch;
         let _alarm = Alarm(&self.wake);
-        let mut input = input;
         for turn in 0_u32.. {
             if turn >= TURNS && own.is_none() {
                 // A job that always has more to say must not keep a thread that has others to serve.
@@ -186,7 +213,10 @@ impl Shared {
             let (due, stopped, persist) = {
                 let mut node = self.node();
                 let now = self.clock.now();
-                for input in input.take().into_iter().chain(done.drain(..)) {
+                for input in &mut *inputs {
+                    node.handle(now, input);
+                }
+                for input in done.drain(..) {
                     node.handle(now, input);
                 }
                 while let Some(action) = node.poll(out) {
@@ -215,6 +245,10 @@ impl Shared {
                             done.extend(connection.write(self, bytes));
                         }
                     }
+                    Action::SendTo { socket, peer, length } => {
+                        outbox.push(socket, peer, &out[at..at + length]);
+                        at += length;
+                    }
                     Action::Splice { from, to, limit } => {
                         let pair = (self.find(from, own), self.find(to, own));
                         if let (Some(source), Some(target)) = pair {
@@ -240,6 +274,9 @@ impl Shared {
                     }
                     _ => {}
                 }
+            }
+            if !outbox.is_empty() {
+                outbox.send(self.datagrams());
             }
             out.clear();
             if done.is_empty() {

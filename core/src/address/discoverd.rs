@@ -51,6 +51,10 @@ pub struct StoreSettings {
     pub zookeeper: Option<String>,
     /// As whom: `USER:PASSWORD`.
     pub zookeeper_auth: Option<String>,
+    /// Where else the registry is served, as DNS, over UDP and TCP: `HOST:PORT`, with commas between several.
+    pub dns: Option<String>,
+    /// The DNS servers that are asked for all other names: `IP` or `IP:PORT`, with commas between them.
+    pub recursors: Option<String>,
 }
 
 /// Where registrations are kept.
@@ -103,6 +107,8 @@ fn parse(text: &str) -> Result<Discoverd, Problem> {
                     "etcd-user" => &mut settings.etcd_user,
                     "zookeeper" => &mut settings.zookeeper,
                     "zookeeper-auth" => &mut settings.zookeeper_auth,
+                    "dns" => &mut settings.dns,
+                    "recursors" => &mut settings.recursors,
                     _ => return Err(Problem::Setting),
                 };
                 *place = Some(decode(value).filter(|it| !it.is_empty()).ok_or(Problem::Setting)?);
@@ -170,6 +176,15 @@ mod tests {
     }
 
     #[test]
+    fn dns_is_named_in_the_query() {
+        let text =
+            "discoverd://localhost:1111?dns=127.0.0.1:5353,[::1]:5353&recursors=10.0.0.2,::2";
+        let settings = text.parse::<Discoverd>().unwrap().settings;
+        assert_eq!(settings.dns.as_deref(), Some("127.0.0.1:5353,[::1]:5353"));
+        assert_eq!(settings.recursors.as_deref(), Some("10.0.0.2,::2"));
+    }
+
+    #[test]
     fn bad_ones_say_what_is_wrong() {
         for (text, problem) in [
             ("tcp://localhost:1111", Problem::Scheme),
@@ -180,6 +195,7 @@ mod tests {
             ("discoverd://localhost:1111?data-dir=", Problem::Setting),
             ("discoverd://localhost:1111?etcd-user=a:%4", Problem::Setting),
             ("discoverd://localhost:1111?etcd-user=a:%ff", Problem::Setting),
+            ("discoverd://localhost:1111?dns=", Problem::Setting),
             ("discoverd://localhost:1111?x=y", Problem::Setting),
         ] {
             assert_eq!(text.parse::<Discoverd>().unwrap_err().problem, problem, "{text}");
@@ -189,7 +205,8 @@ mod tests {
             "wrong address \"discoverd://a:1?x=y\": behind the ? stands no setting of a store: use \
              store=journal or store=memory, data-dir=PATH, ttl=DURATION, etcd=URL,URL, etcd-ca=FILE, etcd-cert=FILE, \
              etcd-key=FILE, etcd-user=NAME:PASSWORD, zookeeper=HOST:PORT,HOST:PORT/PATH, \
-             zookeeper-auth=USER:PASSWORD, with & between them and %XX for what has a meaning"
+             zookeeper-auth=USER:PASSWORD, dns=HOST:PORT, recursors=IP,IP, with & between them and %XX for what has a \
+             meaning"
         );
     }
 }

@@ -225,7 +225,8 @@ impl fmt::Display for AddressError {
                     "behind the ? stands no setting of a store: use store=journal or store=memory, \
                      data-dir=PATH, ttl=DURATION, etcd=URL,URL, etcd-ca=FILE, etcd-cert=FILE, \
                      etcd-key=FILE, etcd-user=NAME:PASSWORD, zookeeper=HOST:PORT,HOST:PORT/PATH, \
-                     zookeeper-auth=USER:PASSWORD, with & between them and %XX for what has a meaning",
+                     zookeeper-auth=USER:PASSWORD, dns=HOST:PORT, recursors=IP,IP, with & between them and \
+                     %XX for what has a meaning",
                 );
             }
             Problem::Prefix(prefix) => {

@@ -3,6 +3,7 @@
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use core::fmt;
+use core::net::SocketAddr;
 use core::str::FromStr;
 
 use super::{Address, AddressError, Problem, is_name_byte, port_behind};
@@ -39,6 +40,8 @@ pub enum Remote {
         /// Without one, ssh's own configuration decides.
         port: Option<u16>,
     },
+    /// Datagrams of UDP, to and from nobody else: each write is one, each read gives one. No text says this.
+    Datagram(SocketAddr),
 }
 
 /// What is wanted of TLS to a server, as docker's own options say it. The files are read by whoever connects, and where one is
@@ -125,6 +128,7 @@ impl fmt::Display for Remote {
                 write!(f, "https://[{host}]:{port}")
             }
             Self::Tls { host, port, .. } => write!(f, "https://{host}:{port}"),
+            Self::Datagram(address) => write!(f, "udp://{address}"),
             Self::Ssh { user, host, port } => {
                 f.write_str("ssh://")?;
                 if let Some(user) = user {

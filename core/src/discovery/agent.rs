@@ -57,8 +57,7 @@ pub enum AgentEvent {
         /// The answer.
         result: Result<Option<String>, String>,
     },
-    /// The answer to a request of [`Agent::register`], [`Agent::unregister`] or [`Agent::keep`]: for the last one the document's
-    /// index.
+    /// The answer to a request that came over [HTTP](super::http): for one about a document, its index.
     Done {
         /// Whose request.
         owner: u64,

@@ -129,9 +129,10 @@ impl Subscription {
 
     /// Adds a change, in the place of one that was not told yet. Returns whether there is something to tell.
     pub(super) fn add(&mut self, change: &Change, number: u64) -> bool {
-        let Some(place) = change.place().filter(|_| self.wants(change)) else {
+        if !self.wants(change) {
             return false;
-        };
+        }
+        let Some(place) = change.place() else { return false };
         let mut change = change.clone();
         let before = self.places.remove(&place).and_then(|at| self.changes.remove(&at));
         if let (Change::Instance { told, .. }, Some(Change::Instance { told: was_told, .. })) =

@@ -93,8 +93,12 @@ pub(super) fn is_protocol(text: &str) -> bool {
 /// The id of an instance; see [`Instance::id`].
 #[must_use]
 pub fn instance_id(protocol: &str, address: &str) -> String {
-    let digest = Md5::new_with_prefix(protocol).chain_update("-").chain_update(address).finalize();
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    digest(protocol, address).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The same in bytes.
+pub(super) fn digest(protocol: &str, address: &str) -> [u8; 16] {
+    Md5::new_with_prefix(protocol).chain_update("-").chain_update(address).finalize().into()
 }
 
 /// What a subscription is told.

@@ -7,6 +7,7 @@ use core::ops::Bound;
 use core::time::Duration;
 
 use super::feed::{Change, Place, Subscription, Told, Topic};
+use super::names::Names;
 use super::{Document, Event, Instance, Interest, Kept, SubscriptionId};
 use crate::id::Slab;
 use crate::rpc::Attributes;
@@ -53,6 +54,8 @@ pub struct Registry {
     gone: VecDeque<Gone>,
     /// Who has not heard what happened up to this change has to be told all.
     forgotten: u64,
+    /// Of services that exist.
+    names: Names,
 }
 
 /// What part of a lease a timer is late that was not just kept waiting.
@@ -69,6 +72,8 @@ struct Service {
     leader: Option<Arc<Instance>>,
     /// The number of the change that made it so.
     led: u64,
+    /// The number of the last change of anything of it.
+    changed: u64,
     subscriptions: BTreeSet<SubscriptionId>,
     /// All members, the newest first, as long as nothing changes: those who come in a crowd share it.
     snapshot: Option<Arc<[Event]>>,
@@ -221,10 +226,16 @@ impl Registry {
         let kept = text.map(|text| Kept { text, index });
         let number = self.number + 1;
         let change = Change::Document(Arc::clone(&name), which, kept.clone());
+        if !found.exists() {
+            self.names.add(&name);
+        }
         match kept {
             Some(kept) => _ = found.documents.insert(which, (kept, number)),
             None => {
                 found.documents.remove(&which);
+                if !found.exists() {
+                    self.names.remove(service);
+                }
                 self.remember(Gone { number, change: change.clone() });
             }
         }
@@ -275,6 +286,26 @@ impl Registry {
         let mut rest = self.services.range::<str, _>((first, Bound::Unbounded));
         rest.find_map(|(_, service)| service.members.first_key_value())
             .map(|(_, member)| &member.instance)
+    }
+
+    /// The services whose names differ from `folded`, which is in lower case, in nothing but the case of ASCII letters; and for
+    /// each a number that grows when it changes.
+    pub(super) fn alike<'a>(&'a self, folded: &'a str) -> impl Iterator<Item = (&'a str, u64)> {
+        let all = core::iter::once(folded).chain(self.names.capitals(folded).map(|name| &**name));
+        all.filter_map(|name| {
+            let service = self.services.get(name).filter(|it| it.exists())?;
+            Some((name, service.changed))
+        })
+    }
+
+    /// Whether there is a service whose name has further labels in front of `folded`, which is in lower case.
+    pub(super) fn has_below(&self, folded: &str) -> bool {
+        self.names.has_below(folded)
+    }
+
+    /// No fewer than the services that exist.
+    pub(super) fn services_at_most(&self) -> usize {
+        self.services.len()
     }
 
     /// Takes note of an index that a store has used, so that the next one is larger.
@@ -329,6 +360,9 @@ impl Registry {
                     until: Instant::MAX,
                     timer: None,
                 };
+                if !service.exists() {
+                    self.names.add(&name);
+                }
                 service.members.insert(Arc::clone(&instance.address), member);
                 self.instances += 1;
                 (instance, None)
@@ -346,6 +380,9 @@ impl Registry {
         let found = self.services.get_mut(service)?;
         let member = found.members.remove(address)?;
         found.by_age.remove(&member.instance.created);
+        if !found.exists() {
+            self.names.remove(service);
+        }
         if let Some(timer) = member.timer {
             self.leases.cancel(timer);
         }
@@ -375,6 +412,7 @@ impl Registry {
         self.whole = None;
         let Some(service) = self.services.get_mut(name) else { return };
         (service.snapshot, service.whole) = (None, None);
+        service.changed = self.number;
         for id in service.subscriptions.iter().chain(&self.everywhere) {
             if let Some(subscription) = self.subscriptions.get_mut(id.0)
                 && subscription.add(change, self.number)

@@ -1,9 +1,11 @@
 //! What a runtime tells a node, and what a node asks of a runtime.
 
 use core::fmt;
+use core::net::SocketAddr;
 use core::time::Duration;
 
 use crate::address::Remote;
+use crate::discovery::dns::SocketId;
 use crate::http1;
 use crate::id::ConnId;
 use crate::job::Log;
@@ -41,6 +43,8 @@ pub enum Input<'a> {
     Connected(ConnId),
     /// A connection that [`Action::Connect`] asked for cannot be had, for this reason. Nothing more is to be reported of it.
     ConnectFailed(ConnId, &'a str),
+    /// A datagram has come to that socket from there. It needs no grant: it is answered at once, or not at all.
+    Datagram(SocketId, SocketAddr, &'a [u8]),
     /// What [`Node::poll_persist`](crate::Node::poll_persist) gave is done, and safe.
     Persisted,
     /// What [`Node::poll_persist`](crate::Node::poll_persist) gave failed, for this reason. How much of it was done is not known.
@@ -65,7 +69,11 @@ impl Input<'_> {
             | Self::Failed(id, _)
             | Self::Connected(id)
             | Self::ConnectFailed(id, _) => Some(*id),
-            Self::Persisted | Self::PersistFailed(_) | Self::Timeout | Self::Stop => None,
+            Self::Datagram(..)
+            | Self::Persisted
+            | Self::PersistFailed(_)
+            | Self::Timeout
+            | Self::Stop => None,
         }
     }
 }
@@ -81,6 +89,16 @@ pub enum Action {
     Write {
         /// Where to.
         conn: ConnId,
+        /// How many bytes; never 0.
+        length: usize,
+    },
+    /// Send a datagram of the `length` bytes that this call of [`poll`](crate::Node::poll) appended to its buffer, if that goes
+    /// without waiting. Nothing is to be reported.
+    SendTo {
+        /// From where.
+        socket: SocketId,
+        /// Where to.
+        peer: SocketAddr,
         /// How many bytes; never 0.
         length: usize,
     },
@@ -140,6 +158,10 @@ pub enum CloseReason {
     JobFailed,
     /// The server that a request was left to broke off its answer. The client has to see a broken connection too.
     UpstreamBroken,
+    /// What a client of DNS sent is no question.
+    NoQuery,
+    /// A client of DNS has neither asked nor read for too long.
+    Idle,
     /// The daemon stops.
     Stopped,
     /// A backend has asked for it ([`Cx::cut_after`](crate::job::Cx::cut_after), [`Cx::go_down`](crate::job::Cx::go_down)).
@@ -165,6 +187,8 @@ impl fmt::Display for CloseReason {
             Self::LingerTimeout => f.write_str("the peer did not close in time"),
             Self::JobFailed => f.write_str("its job failed in the middle of the answer"),
             Self::UpstreamBroken => f.write_str("the server broke off its answer"),
+            Self::NoQuery => f.write_str("what came is no question"),
+            Self::Idle => f.write_str("idle for too long"),
             Self::Stopped => f.write_str("the daemon stops"),
             Self::Cut => f.write_str("cut by the backend"),
         }
@@ -182,6 +206,8 @@ pub enum Refusal {
     Down,
     /// Nobody is there to answer clients of discovery.
     NoAgent,
+    /// Nobody is there to answer clients of DNS.
+    NoDns,
 }
 
 impl fmt::Display for Refusal {
@@ -191,6 +217,7 @@ impl fmt::Display for Refusal {
             Self::Stopping => "the daemon stops",
             Self::Down => "the engine plays dead",
             Self::NoAgent => "there is no discovery here",
+            Self::NoDns => "there is no DNS here",
         })
     }
 }

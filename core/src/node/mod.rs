@@ -10,10 +10,13 @@ mod caller;
 mod config;
 mod conn;
 mod discovery;
+mod dns;
 mod fetch;
+mod forward;
 mod link;
 mod output;
 mod relay;
+mod resolver;
 mod splice;
 mod wire;
 
@@ -29,9 +32,11 @@ pub use action::{Action, CloseReason, Input, Refusal};
 use caller::Caller;
 pub use config::Config;
 use conn::Conn;
+use dns::Dns;
 use fetch::Fetch;
 use link::Link;
 use relay::Pool;
+use resolver::Resolver;
 use wire::Wire;
 
 use crate::discovery::{Agent, StoreInput};
@@ -105,6 +110,8 @@ pub struct Node {
     /// The store's connections that are not HTTP, by its numbers; and which of these may have something to do.
     wires: BTreeMap<u64, Wire>,
     wiring: VecDeque<u64>,
+    /// What answers DNS.
+    dns: Option<Dns>,
     timers: Timers<(ConnId, Deadline)>,
     now: Instant,
     stopping: Option<Instant>,
@@ -124,6 +131,10 @@ enum Slot {
     Fetching(u64),
     /// It leads to a server, and is the store's of discovery, which calls it by this number.
     Wired(u64),
+    /// It is a client's of DNS.
+    Resolver(Box<Resolver>),
+    /// It leads to another DNS server, and is the exchange of this number.
+    Forwarding(u64),
     /// It leads to a server, and waits for the next request.
     Idle(Box<Link>),
 }
@@ -134,7 +145,12 @@ impl Slot {
         match self {
             Self::Client(conn) => Some(&mut conn.queued),
             Self::Caller(caller) => Some(&mut caller.queued),
-            Self::Serving(_) | Self::Fetching(_) | Self::Wired(_) | Self::Idle(_) => None,
+            Self::Resolver(resolver) => Some(&mut resolver.queued),
+            Self::Serving(_)
+            | Self::Fetching(_)
+            | Self::Wired(_)
+            | Self::Forwarding(_)
+            | Self::Idle(_) => None,
         }
     }
 }
@@ -206,6 +222,7 @@ impl Node {
             fetching: VecDeque::new(),
             wires: BTreeMap::new(),
             wiring: VecDeque::new(),
+            dns: None,
             timers: Timers::new(),
             now: Instant::ZERO,
             stopping: None,
@@ -253,6 +270,9 @@ impl Node {
     /// Says what has happened. Inputs about a connection that is gone do nothing.
     pub fn handle(&mut self, now: Instant, input: Input<'_>) {
         self.now = self.now.max(now);
+        if let Input::Datagram(socket, peer, bytes) = input {
+            return self.datagram(socket, peer, bytes);
+        }
         match input.conn().and_then(|id| self.conns.get(id.0).map(|slot| (id, slot))) {
             Some((id, Slot::Caller(_))) => {
                 self.handle_caller(id, input);
@@ -266,6 +286,8 @@ impl Node {
                 self.handle_wire(*wire, input);
                 return self.pump();
             }
+            Some((id, Slot::Resolver(_))) => return self.handle_resolver(id, input),
+            Some((_, Slot::Forwarding(exchange))) => return self.handle_forward(*exchange, input),
             _ => {}
         }
         match input {
@@ -294,6 +316,8 @@ impl Node {
             Input::ConnectFailed(id, reason) => {
                 self.route(id, |_, _| {}, |conn, env| conn.upstream_failed(env, reason));
             }
+            // It was taken care of above.
+            Input::Datagram(..) => {}
             Input::Persisted => self.tell_agent(StoreInput::Persisted),
             Input::PersistFailed(reason) => self.tell_agent(StoreInput::PersistFailed(reason)),
             Input::Timeout => self.timeout(),
@@ -317,10 +341,15 @@ impl Node {
         if let Some(action) = self.poll_fetches(out).or_else(|| self.poll_wires(out)) {
             return Some(action);
         }
+        if let Some(action) = self.poll_dns(out) {
+            return Some(action);
+        }
+        let pipelined = self.dns.as_ref().map_or(0, |dns| dns.server.config().pipelined);
         while let Some(id) = self.ready.front().copied() {
             let action = match self.conns.get_mut(id.0) {
                 Some(Slot::Client(conn)) => conn.next_action(self.config.splice, out),
                 Some(Slot::Caller(caller)) => caller.next_action(out),
+                Some(Slot::Resolver(resolver)) => resolver.next_action(pipelined, out),
                 _ => None,
             };
             if let Some(action) = action {
@@ -346,7 +375,8 @@ impl Node {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let agent = self.agent.as_ref().and_then(Agent::poll_timeout);
-        let ours = [self.timers.next(), self.engine.poll_timeout(), agent, self.stopping];
+        let dns = self.dns.as_ref().and_then(|dns| dns.server.poll_timeout());
+        let ours = [self.timers.next(), self.engine.poll_timeout(), agent, dns, self.stopping];
         ours.into_iter().flatten().min()
     }
 
@@ -391,7 +421,14 @@ impl Node {
             Some(Slot::Serving(client)) => self.with(*client, of_server),
             // It was to wait for the next request. Whatever it says, it can't be an answer.
             Some(Slot::Idle(_)) => self.close_idle(id),
-            Some(Slot::Caller(_) | Slot::Fetching(_) | Slot::Wired(_)) | None => {}
+            Some(
+                Slot::Caller(_)
+                | Slot::Fetching(_)
+                | Slot::Wired(_)
+                | Slot::Resolver(_)
+                | Slot::Forwarding(_),
+            )
+            | None => {}
         }
     }
 
@@ -400,6 +437,10 @@ impl Node {
         let timer = match self.conns.remove(id.0) {
             Some(Slot::Client(mut conn)) => conn.take_timer(),
             Some(Slot::Caller(mut caller)) => caller.take_timer(),
+            Some(Slot::Resolver(mut resolver)) => {
+                self.forget_stream();
+                resolver.take_timer()
+            }
             _ => return,
         };
         self.clients -= 1;
@@ -539,15 +580,18 @@ impl Node {
             if let Some(Slot::Caller(_)) = self.conns.get(id.0) {
                 self.with_caller(id, |caller, env| caller.timed_out(env, deadline));
             }
+            self.with_resolver(id, |resolver, env| resolver.timed_out(env, deadline));
             self.with(id, |conn, env| conn.timed_out(env, deadline));
         }
         if self.engine.poll_timeout().is_some_and(|at| at <= self.now) {
             self.engine.handle_timeout(self.now);
         }
         self.tell_agent(StoreInput::Timeout);
+        self.dns_timeout();
         if self.stopping.is_some_and(|at| at <= self.now) {
             self.each(Conn::abort);
             self.each_caller(Caller::abort);
+            self.abort_dns();
             self.stopping = Some(Instant::MAX);
         }
     }
@@ -557,6 +601,7 @@ impl Node {
             self.stopping = Some(self.now + self.config.shutdown_timeout);
             self.each(Conn::stop);
             self.each_caller(Caller::stop);
+            self.stop_dns();
         }
     }
 

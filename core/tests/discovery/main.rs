@@ -3,6 +3,7 @@
 mod bench;
 mod clients;
 mod connections;
+mod dns;
 mod etcd;
 mod etcd_documents;
 mod etcd_store;

@@ -210,6 +210,35 @@ fn zookeeper() {
     test("zookeeper", ZOOKEEPER, libswarm_fuzz::zookeeper);
 }
 
+/// What decides how a message of DNS is read.
+const DNS: &[&[u8]] = &[
+    b"\x03web",
+    b"\x03Web",
+    b"\x04many",
+    b"\x09discoverd\0",
+    b"\x09DISCOVERD\0",
+    b"\x06leader",
+    b"\x02_i",
+    b"\x04_tcp",
+    b"\x04_web",
+    b"\x07example",
+    b"\x04a..b",
+    b"\0",
+    b"\xC0\x0C",
+    b"\xC0\x19",
+    b"\x3F",
+    b"\0\x01\0\x01",
+    b"\0\x10\0\x01",
+    b"\0\x21\0\x01",
+    b"\0\xFF\0\xFF",
+    b"\0\0\x29\x10\0\0\0\x80\0\0\0",
+    b"\0\0\x29\x02\0\0\x01\0\0\0\0",
+    b"\x01\0\0\x01\0\0\0\0\0\0",
+    b"\x01\0\0\x01\0\0\0\0\0\x01",
+    b"\xFF\xFF",
+    b"\n--\n",
+];
+
 #[test]
 fn rpc() {
     test("rpc", RPC, libswarm_fuzz::rpc);
@@ -260,6 +289,9 @@ const DISCOVERY: &[&[u8]] = &[
     b"n",
     b"e",
     b"9",
+    b"s",
+    b"r",
+    b"b",
 ];
 
 #[test]
@@ -479,4 +511,9 @@ fn archive() {
 #[test]
 fn dockerfile() {
     mutations("dockerfile", 400, DOCKERFILE, libswarm_fuzz::dockerfile);
+}
+
+#[test]
+fn dns() {
+    test("dns", DNS, libswarm_fuzz::dns);
 }

@@ -1,7 +1,7 @@
 //! Connecting to an upstream.
 
 use std::io::{self, Read};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
 use std::os::unix::net::UnixStream;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -46,6 +46,7 @@ pub fn connect(
                 None => thread::sleep(left(deadline)?.min(PAUSE)),
             }
         },
+        Remote::Datagram(to) => Ok(Stream::Datagram(datagrams_with(*to)?).into()),
         Remote::Socket(Address::Tcp { host, port }) => {
             Ok(Stream::from(tcp(host, *port, deadline)?).into())
         }
@@ -87,6 +88,17 @@ pub(crate) fn left(deadline: Instant) -> io::Result<Duration> {
         return Err(io::Error::new(io::ErrorKind::TimedOut, "it takes too long"));
     }
     Ok(left)
+}
+
+/// A fresh socket on a port that the system picks by chance, which takes datagrams from nobody else.
+fn datagrams_with(to: SocketAddr) -> io::Result<UdpSocket> {
+    let any: IpAddr = match to {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let socket = UdpSocket::bind((any, 0))?;
+    socket.connect(to)?;
+    Ok(socket)
 }
 
 fn tcp(host: &str, port: u16, deadline: Instant) -> io::Result<TcpStream> {
@@ -136,10 +148,19 @@ fn shake_hands(mut stream: &TcpStream, session: &mut Session, deadline: Instant)
     stream.set_write_timeout(None)
 }
 
-/// Connects if that needs no waiting, as to a unix socket whose backlog is not full. `None`: it would have to wait.
+/// Connects if that needs no waiting, as to a unix socket whose backlog is not full, or for datagrams. `None`: it would have to wait.
 #[must_use]
 pub fn connect_now(to: &Remote) -> Option<io::Result<Transport>> {
-    let Remote::Socket(Address::Unix { path }) = to else { return None };
+    let path = match to {
+        Remote::Socket(Address::Unix { path }) => path,
+        Remote::Datagram(to) => {
+            return Some(datagrams_with(*to).and_then(|socket| {
+                socket.set_nonblocking(true)?;
+                Ok(Stream::Datagram(socket).into())
+            }));
+        }
+        _ => return None,
+    };
     let try_it = || {
         let address = SocketAddrUnix::new(path.as_str())?;
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;

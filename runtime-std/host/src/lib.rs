@@ -45,7 +45,10 @@ pub use connect::{connect, connect_now, connect_plain};
 pub use daemon::daemon;
 pub use discovery::{Discovery, JournalFiles, JournalWriter, discoverd};
 pub use files::{FileError, save};
-pub use listen::{InheritError, ListenError, Listener, Serves, concerns_one_connection, listen};
+pub use listen::{
+    DatagramSocket, Inbox, InheritError, ListenError, Listener, Outbox, Serves,
+    concerns_one_connection, listen,
+};
 pub use logging::print_log;
 pub use server::{BuildError, Server, ServerBuilder};
 pub use ssh::{Obituary, Ssh};

@@ -3,18 +3,22 @@
 use std::error::Error;
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use libswarm::address::{Address, Remote, Tls};
 use libswarm::backend::{Registry, RegistryError};
-use libswarm::discovery::Agent;
+use libswarm::discovery::{Agent, dns};
 use libswarm::job::{Engine, Upstream};
 use libswarm::node::Config;
 
 use crate::clock::Clock;
 use crate::discovery::{Discovery, JournalFiles};
 use crate::files::{self, FileError};
-use crate::listen::{InheritError, Inherited, ListenError, Listener, Serves, Setup, listen_with};
+use crate::listen::{
+    DatagramSocket, InheritError, Inherited, ListenError, Listener, Serves, Setup, listen_dns,
+    listen_with,
+};
 use crate::stop::Stopped;
 use crate::tls::{Certificates, TlsError};
 
@@ -35,6 +39,10 @@ pub struct Server {
     pub agent: Option<Agent>,
     /// The files of the agent's store, if it has any: for a [`JournalWriter`](crate::JournalWriter).
     pub journal: Option<JournalFiles>,
+    /// What answers DNS, where that is served: for [`Node::set_dns`](libswarm::Node::set_dns).
+    pub dns: Option<dns::Server>,
+    /// Its sockets for datagrams; the [`SocketId`](libswarm::discovery::dns::SocketId) of each is its place.
+    pub datagrams: Vec<DatagramSocket>,
     /// The TLS of frontends and to upstreams.
     pub certificates: Certificates,
     /// Says when to stop.
@@ -158,9 +166,11 @@ impl ServerBuilder {
             engine.push(name, backend);
         }
         let mut listeners = Vec::new();
+        let (mut dns, mut datagrams) = (None, Vec::new());
         let (agent, journal) = if self.discovery_addresses.is_empty() {
             (None, None)
         } else {
+            dns = self.discovery.dns(random()?).map_err(BuildError::Discovery)?;
             let opened =
                 self.discovery.open(clock.now(), random()?).map_err(BuildError::Discovery)?;
             prepare(&certificates, &opened.upstreams)?;
@@ -185,8 +195,46 @@ impl ServerBuilder {
         for address in &self.discovery_addresses {
             listeners.append(&mut listen_with(address, &setup).map_err(BuildError::Listen)?);
         }
+        for address in dns.iter().flat_map(|dns| &dns.addresses) {
+            let (mut connections, mut sockets) = listen_dns(address).map_err(BuildError::Listen)?;
+            listeners.append(&mut connections);
+            datagrams.append(&mut sockets);
+        }
+        let dns = dns.map(|dns| dns.server);
+        if let Some(dns) = &dns {
+            not_to_itself(&dns.config().recursors, &datagrams)?;
+        }
         let seed = random()?;
-        Ok(Server { listeners, config, engine, clock, seed, agent, journal, certificates, stopped })
+        Ok(Server {
+            listeners,
+            config,
+            engine,
+            clock,
+            seed,
+            agent,
+            journal,
+            dns,
+            datagrams,
+            certificates,
+            stopped,
+        })
+    }
+}
+
+/// Refuses a recursor that is this server: each question would go round until there is no room for another.
+fn not_to_itself(recursors: &[SocketAddr], own: &[DatagramSocket]) -> Result<(), BuildError> {
+    let is_own = |recursor: &&SocketAddr| {
+        own.iter().map(DatagramSocket::address).any(|own| {
+            let ip = recursor.ip();
+            own.port() == recursor.port()
+                && (own.ip() == ip || own.ip().is_unspecified() && ip.is_loopback())
+        })
+    };
+    match recursors.iter().find(is_own) {
+        None => Ok(()),
+        Some(recursor) => Err(BuildError::Discovery(format!(
+            "--recursors {recursor} is this server itself: name another one"
+        ))),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io::{self, IoSlice, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 
@@ -34,6 +34,8 @@ pub enum Stream {
     Unix(UnixStream),
     /// Over the input and output of an ssh command.
     Ssh(Ssh),
+    /// Over UDP, to and from one peer: each write is a datagram, and each read gives one.
+    Datagram(UdpSocket),
 }
 
 impl Stream {
@@ -47,6 +49,14 @@ impl Stream {
             Self::Tcp(stream) => stream.shutdown(how),
             Self::Unix(stream) => stream.shutdown(how),
             Self::Ssh(ssh) => ssh.near.shutdown(how),
+            Self::Datagram(socket) => Ok(rustix::net::shutdown(
+                socket,
+                match how {
+                    Shutdown::Read => rustix::net::Shutdown::Read,
+                    Shutdown::Write => rustix::net::Shutdown::Write,
+                    Shutdown::Both => rustix::net::Shutdown::Both,
+                },
+            )?),
         }
     }
 
@@ -60,6 +70,7 @@ impl Stream {
             Self::Tcp(stream) => stream.set_nonblocking(nonblocking),
             Self::Unix(stream) => stream.set_nonblocking(nonblocking),
             Self::Ssh(ssh) => ssh.near.set_nonblocking(nonblocking),
+            Self::Datagram(socket) => socket.set_nonblocking(nonblocking),
         }
     }
 
@@ -77,9 +88,15 @@ impl Stream {
     #[must_use]
     pub fn obituary(&self) -> Option<Obituary> {
         match self {
-            Self::Tcp(_) | Self::Unix(_) => None,
+            Self::Tcp(_) | Self::Unix(_) | Self::Datagram(_) => None,
             Self::Ssh(ssh) => ssh.obituary(),
         }
+    }
+
+    /// Whether what one read leaves may not be the rest of what came with it.
+    #[must_use]
+    pub const fn is_datagrams(&self) -> bool {
+        matches!(self, Self::Datagram(_))
     }
 
     /// Who is at the other end, for a log: `127.0.0.1:41234`, or `unix` for a unix socket, whose clients have no address.
@@ -102,6 +119,10 @@ impl fmt::Display for Peer<'_> {
             },
             Stream::Unix(_) => f.write_str("unix"),
             Stream::Ssh(_) => f.write_str("ssh"),
+            Stream::Datagram(socket) => match socket.peer_addr() {
+                Ok(address) => write!(f, "{address}"),
+                Err(_) => f.write_str("a server that has gone"),
+            },
         }
     }
 }
@@ -112,6 +133,7 @@ impl Read for &Stream {
             Stream::Tcp(stream) => (&*stream).read(buffer),
             Stream::Unix(stream) => (&*stream).read(buffer),
             Stream::Ssh(ssh) => ssh.read(buffer),
+            Stream::Datagram(socket) => socket.recv(buffer),
         }
     }
 }
@@ -122,6 +144,7 @@ impl Write for &Stream {
             Stream::Tcp(stream) => (&*stream).write(bytes),
             Stream::Unix(stream) => (&*stream).write(bytes),
             Stream::Ssh(ssh) => (&ssh.near).write(bytes),
+            Stream::Datagram(socket) => socket.send(bytes),
         }
     }
 
@@ -130,6 +153,7 @@ impl Write for &Stream {
             Stream::Tcp(stream) => (&*stream).write_vectored(pieces),
             Stream::Unix(stream) => (&*stream).write_vectored(pieces),
             Stream::Ssh(ssh) => (&ssh.near).write_vectored(pieces),
+            Stream::Datagram(socket) => Ok(rustix::io::writev(socket, pieces)?),
         }
     }
 
@@ -164,6 +188,7 @@ impl AsFd for Stream {
             Self::Tcp(stream) => stream.as_fd(),
             Self::Unix(stream) => stream.as_fd(),
             Self::Ssh(ssh) => ssh.near.as_fd(),
+            Self::Datagram(socket) => socket.as_fd(),
         }
     }
 }

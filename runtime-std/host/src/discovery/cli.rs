@@ -100,6 +100,8 @@ impl Serve {
         settings.etcd_user = one("etcd-user");
         settings.zookeeper = one("zookeeper");
         settings.zookeeper_auth = one("zookeeper-auth");
+        settings.dns = one("dns");
+        settings.recursors = one("recursors");
         Self {
             bind: one("bind").unwrap_or_else(|| DEFAULT_BIND.to_owned()),
             settings,
@@ -139,7 +141,7 @@ fn command(runtime: &str) -> Command {
         Arg::new(id).long(id).value_name(name).help(help)
     };
     Command::new("discoverd")
-        .about("Lets services find each other: serves the discovery RPC, or asks a server of it.")
+        .about("Lets services find each other: serves the discovery RPC, HTTP and a page, or asks a server.")
         .version(version)
         .term_width(100)
         .args_override_self(true)
@@ -184,6 +186,16 @@ fn command(runtime: &str) -> Command {
             "Keep registrations in this ZooKeeper (3.6 or later) instead, below PATH".into(),
         ))
         .arg(value("zookeeper-auth", "USER:PASSWORD", "As whom to use it (digest)".into()))
+        .arg(value(
+            "dns",
+            "[HOST]:PORT[,...]",
+            "Serve the registry as DNS, too, over UDP and TCP: dig web.discoverd SRV".into(),
+        ))
+        .arg(value(
+            "recursors",
+            "IP[:PORT][,...]",
+            "The DNS servers to ask for other names; without them these are refused".into(),
+        ))
         .arg(
             value("log-level", "LEVEL", "Log on stderr: error, warn, info or debug [default: info]".into())
                 .hide_possible_values(true)
@@ -292,13 +304,16 @@ const AFTER_HELP: &str = "\
 Without a command it is the server. Options may have one dash or two.
 
 Environment:
-  EXTERNAL_IP  what the server puts in front of an address that begins with a colon
+  EXTERNAL_IP  what the server puts in front of an address that begins with a colon; if it is a name, browsers may
+               ask for the server by it
   DISCOVERD    the server that commands ask [default: 127.0.0.1:1111]
 
 Examples:
   discoverd
   discoverd -bind :1111 -etcd http://10.0.0.1:2379,http://10.0.0.2:2379,http://10.0.0.3:2379
   discoverd -bind :1111 -zookeeper 10.0.0.1:2181,10.0.0.2:2181,10.0.0.3:2181/apps
+  curl http://127.0.0.1:1111/services/web/instances
+  discoverd -dns 127.0.0.1:5353 -recursors 10.0.0.2
   discoverd register web 10.0.0.1:8080 --attr zone=a -- ./my-server
   discoverd services web
   discoverd leader web --exec 'echo $DISCOVERD_LEADER leads'";
@@ -345,6 +360,9 @@ mod tests {
             [zookeeper, zookeeper_auth].map(Option::unwrap_or_default),
             ["a:1,b/apps", "u:p"]
         );
+        let dns = serve("-dns 127.0.0.1:5353 --recursors=10.0.0.2,10.0.0.3").settings;
+        let dns = [dns.dns, dns.recursors].map(Option::unwrap_or_default);
+        assert_eq!(dns, ["127.0.0.1:5353", "10.0.0.2,10.0.0.3"]);
         let serve = serve("-D");
         assert_eq!((&*serve.bind, serve.log_level), (DEFAULT_BIND, LevelFilter::Debug));
         assert_eq!(serve.settings, StoreSettings::default());

@@ -89,6 +89,13 @@ pub(crate) fn say_where(server: &Server) {
              loopback address, or keep others out"
         );
     }
+    let forwards = server.dns.as_ref().is_some_and(|dns| !dns.config().recursors.is_empty());
+    for listener in server.listeners.iter().filter(|it| forwards && it.is_open_dns()) {
+        log::warn!(
+            "everybody who can reach {listener} can ask the recursors there: listen on a loopback address, or keep \
+             strangers out"
+        );
+    }
     for listener in &server.listeners {
         say(format_args!("listening on {listener}"));
     }
@@ -100,6 +107,10 @@ pub(crate) fn say_where(server: &Server) {
 impl Listener {
     fn is_open_discovery(&self) -> bool {
         self.serves() == crate::Serves::Discovery && self.is_open_to_others()
+    }
+
+    fn is_open_dns(&self) -> bool {
+        self.serves() == crate::Serves::Dns && self.is_open_to_others()
     }
 }
 

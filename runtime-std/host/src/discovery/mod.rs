@@ -10,9 +10,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use libswarm::address::{StoreKind, StoreSettings};
+use libswarm::address::{Address, StoreKind, StoreSettings};
 use libswarm::discovery::store::{etcd, zookeeper};
-use libswarm::discovery::{Agent, Memory, TTL};
+use libswarm::discovery::{Agent, Memory, TTL, dns};
 use libswarm::job::Upstream;
 use libswarm::{Instant, discovery};
 
@@ -39,7 +39,30 @@ pub(crate) struct Opened {
     pub(crate) upstreams: Vec<Arc<Upstream>>,
 }
 
+/// The registry as DNS, and where.
+pub(crate) struct Dns {
+    pub(crate) server: dns::Server,
+    pub(crate) addresses: Vec<Address>,
+}
+
 impl Discovery {
+    /// What is to serve DNS, if anything. `seed` is a random number.
+    pub(crate) fn dns(&self, seed: u64) -> Result<Option<Dns>, String> {
+        let Some(config) = dns::Config::from_settings(&self.settings, seed)? else {
+            return Ok(None);
+        };
+        let mut addresses = Vec::new();
+        for text in self.settings.dns.iter().flat_map(|all| all.split(',')) {
+            addresses.push(format!("tcp://{text}").parse().map_err(|_| {
+                format!(
+                    "--dns {text:?} is no address: use HOST:PORT, [IPV6]:PORT, or :PORT for all interfaces, \
+                     with commas between several"
+                )
+            })?);
+        }
+        Ok(Some(Dns { server: dns::Server::new(config), addresses }))
+    }
+
     /// Opens the store. `seed` is a random number.
     pub(crate) fn open(&self, now: Instant, seed: u64) -> Result<Opened, String> {
         let ttl = match &self.settings.ttl {
@@ -151,6 +174,24 @@ mod tests {
         assert!(error.starts_with("with --zookeeper registrations are kept there"), "{error}");
         discovery.settings.store = StoreKind::Journal;
         assert!(discovery.open(Instant::ZERO, 1).is_ok());
+    }
+
+    #[test]
+    fn dns_is_served_at_one_address_or_more() {
+        let addresses = |dns: &str| {
+            let mut discovery = Discovery::default();
+            discovery.settings.dns = Some(dns.into());
+            discovery.dns(1).map(|dns| {
+                dns.unwrap().addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+            })
+        };
+        assert_eq!(addresses("127.0.0.1:5353").unwrap(), "tcp://127.0.0.1:5353");
+        assert_eq!(addresses(":53,[::1]:0").unwrap(), "tcp://:53 tcp://[::1]:0");
+        for text in ["", "5353", "localhost", ":53,", "udp://a:1"] {
+            let error = addresses(text).unwrap_err();
+            assert!(error.contains("is no address: use HOST:PORT, [IPV6]:PORT"), "{error}");
+        }
+        assert!(Discovery::default().dns(1).unwrap().is_none());
     }
 
     #[test]

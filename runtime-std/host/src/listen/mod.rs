@@ -13,11 +13,13 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 use crate::stream::{Stream, Transport};
 use crate::tls::Frontend;
 
+mod datagrams;
 mod error;
 mod inherited;
 mod tcp;
 mod unix;
 
+pub use datagrams::{DatagramSocket, Inbox, Outbox};
 pub use error::ListenError;
 use error::Problem;
 pub use inherited::InheritError;
@@ -45,6 +47,8 @@ pub enum Serves {
     Docker,
     /// The RPC of discovery.
     Discovery,
+    /// DNS, from the registry of discovery.
+    Dns,
 }
 
 /// A peer that is gone without a word is noticed after three of these in a row.
@@ -112,7 +116,39 @@ pub(crate) fn listen_with(address: &Address, setup: &Setup) -> Result<Vec<Listen
     listeners.map_err(|problem| ListenError::new(address.clone(), problem))
 }
 
+/// Listens for DNS: on sockets for connections, and on one for datagrams beside each, of the same address.
+pub(crate) fn listen_dns(
+    address: &Address,
+) -> Result<(Vec<Listener>, Vec<DatagramSocket>), ListenError> {
+    let setup = Setup { serves: Serves::Dns, ..Setup::default() };
+    let any_port = matches!(address, Address::Tcp { port: 0, .. });
+    let mut attempts = if any_port { tcp::ATTEMPTS } else { 1 };
+    loop {
+        attempts -= 1;
+        let listeners = listen_with(address, &setup)?;
+        let bound = listeners.iter().filter_map(Listener::socket_address);
+        let bound = bound.map(|at| DatagramSocket::bind(at).map_err(|error| (at, error)));
+        match bound.collect::<Result<_, _>>() {
+            Ok(sockets) => return Ok((listeners, sockets)),
+            // The port is free for connections only.
+            Err((_, error)) if error.kind() == io::ErrorKind::AddrInUse && attempts > 0 => {}
+            Err((at, error)) => {
+                return Err(ListenError::new(address.clone(), Problem::Bind(at, error)));
+            }
+        }
+    }
+}
+
 impl Listener {
+    /// Where it listens, if that is on TCP.
+    pub(crate) fn socket_address(&self) -> Option<std::net::SocketAddr> {
+        match &self.socket {
+            // A socket that listens knows its address.
+            Socket::Tcp(listener) => listener.local_addr().ok(),
+            Socket::Unix(_) => None,
+        }
+    }
+
     fn tcp(address: std::net::SocketAddr, socket: TcpListener) -> Self {
         // Displayed whole, an IPv6 address keeps its zone.
         let host = match address {
@@ -228,6 +264,7 @@ impl std::fmt::Display for Listener {
         let address = self.address.to_string();
         match address.strip_prefix("tcp://") {
             Some(rest) if self.serves == Serves::Discovery => write!(f, "discoverd://{rest}"),
+            Some(rest) if self.serves == Serves::Dns => write!(f, "dns://{rest}"),
             _ => f.write_str(&address),
         }
     }
@@ -255,13 +292,26 @@ impl AsFd for Listener {
 
 /// A stream socket that no child process inherits.
 fn stream_socket(family: AddressFamily, flags: SocketFlags) -> rustix::io::Result<OwnedFd> {
+    socket_with(family, SocketType::STREAM, flags)
+}
+
+/// A socket that no child process inherits.
+fn socket(family: AddressFamily, kind: SocketType) -> rustix::io::Result<OwnedFd> {
+    socket_with(family, kind, SocketFlags::empty())
+}
+
+fn socket_with(
+    family: AddressFamily,
+    kind: SocketType,
+    flags: SocketFlags,
+) -> rustix::io::Result<OwnedFd> {
     #[cfg(not(target_vendor = "apple"))]
     {
-        rustix::net::socket_with(family, SocketType::STREAM, flags | SocketFlags::CLOEXEC, None)
+        rustix::net::socket_with(family, kind, flags | SocketFlags::CLOEXEC, None)
     }
     #[cfg(target_vendor = "apple")]
     {
-        let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
+        let socket = rustix::net::socket_with(family, kind, flags, None)?;
         rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
         Ok(socket)
     }

@@ -8,7 +8,7 @@ use rustix::net::{AddressFamily, SocketFlags, sockopt};
 use super::{BACKLOG, Problem, stream_socket};
 
 /// How often a port that is free for one address may turn out to be taken for another before each gets its own.
-const ATTEMPTS: usize = 16;
+pub(super) const ATTEMPTS: usize = 16;
 
 type Bound = Vec<(SocketAddr, TcpListener)>;
 

@@ -1,7 +1,10 @@
 //! The client itself.
 
+mod heard;
+mod write;
+
 use alloc::collections::{BTreeMap, VecDeque};
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -10,18 +13,15 @@ use super::link::{Link, State};
 use super::registration::Registration;
 use super::sets::Set;
 use super::watch::{Watch, WatchId};
-use super::{Action, Config, DOUBT, Error, Input, Machine, Notice, RegistrationId, SetId, TTL};
+use super::{Action, Config, Error, Input, Machine, Notice, RegistrationId, SetId};
 use crate::discovery::{Attributes, Change, ServiceSet};
 use crate::id::Slab;
-use crate::rpc::{Args, ClientEvent, Method, Update};
+use crate::rpc::Args;
 use crate::time::Instant;
 use crate::timers::{TimerKey, Timers};
 
 /// How long registrations may take to end before the client is [closed](Client::close) without that.
 const FAREWELL: Duration = Duration::from_secs(1);
-
-/// As much is written at once, and a little more.
-const WRITE: usize = 16 * 1024;
 
 /// Notices that nobody takes; older ones are forgotten.
 const NOTICES: usize = 64;
@@ -360,208 +360,6 @@ impl Client {
             })
     }
 
-    fn lose(&mut self, reason: &str, is_there: bool) {
-        let server = Arc::clone(self.link.server());
-        let was_greeted = self.link.lose(self.now, reason, is_there);
-        let reason = reason.to_string();
-        self.notice(if was_greeted {
-            Notice::Lost { server, reason }
-        } else {
-            Notice::Failed { server, reason }
-        });
-        self.was_lost |= was_greeted;
-        self.changes += 1;
-        self.queue.clear();
-        self.streams.clear();
-        self.calls.clear();
-        let mut timers = Vec::from_iter(self.patient.take());
-        for set in self.sets.iter_mut() {
-            set.restart();
-            timers.extend(set.doubt.take());
-            timers.extend(set.again.take());
-        }
-        for timer in timers {
-            self.timers.cancel(timer);
-        }
-        for registration in self.registrations.iter_mut() {
-            (registration.call, registration.queued, registration.settled) = (None, false, false);
-        }
-        self.part();
-    }
-
-    fn greeted(&mut self) {
-        self.link.greeted();
-        self.changes += 1;
-        if core::mem::take(&mut self.was_lost) {
-            let server = Arc::clone(self.link.server());
-            self.notice(Notice::Found { server });
-        }
-        for id in self.registrations.iter().map(|(key, _)| RegistrationId(key)).collect::<Vec<_>>()
-        {
-            self.say(id);
-        }
-        for id in self.sets.iter().map(|(key, _)| SetId(key)).collect::<Vec<_>>() {
-            self.ask(id);
-        }
-    }
-
-    fn receive(&mut self, bytes: &[u8]) {
-        self.heard = self.now;
-        let mut events = Vec::new();
-        let Some(open) = self.link.opened() else { return };
-        let result = open.receive(bytes, &mut events);
-        for event in events {
-            self.event(event);
-        }
-        if let Err(error) = result {
-            self.lose(&error.to_string(), true);
-        }
-    }
-
-    fn event(&mut self, event: ClientEvent) {
-        match event {
-            ClientEvent::Connected => self.greeted(),
-            ClientEvent::Answer(call, result) => {
-                if let Some(id) = self.calls.remove(&call) {
-                    self.answered(id, result);
-                }
-            }
-            ClientEvent::Update(stream, update) => {
-                if let Some(id) = self.streams.get(&stream).copied() {
-                    self.updated(id, &update);
-                }
-            }
-            ClientEvent::Ended(stream, result) => {
-                if let Some(id) = self.streams.remove(&stream) {
-                    self.ended(id, result);
-                }
-            }
-        }
-    }
-
-    fn answered(&mut self, id: RegistrationId, result: Result<String, String>) {
-        let Some(registration) = self.registrations.get_mut(id.0) else { return };
-        let Some(method) = registration.call.take() else { return };
-        let what = match (method, result) {
-            (Method::Unregister, Ok(_)) => {
-                registration.held = None;
-                None
-            }
-            (Method::Unregister, Err(error)) => {
-                // One that is not there is as it should be: it has expired, or the answer to the first time was lost.
-                if error.starts_with("100: ") || !registration.taken {
-                    registration.held = None;
-                    None
-                } else {
-                    // It is tried again with another connection, or expires.
-                    Some(("end", error))
-                }
-            }
-            (_, Ok(address)) => {
-                registration.address = Some(address);
-                registration.taken = true;
-                if let Some(timer) = registration.deadline.take() {
-                    self.timers.cancel(timer);
-                }
-                None
-            }
-            (_, Err(error)) if registration.taken => Some(("heartbeat", error)),
-            (_, Err(error)) => {
-                renounce(&mut self.wanted, registration);
-                registration.held = None;
-                registration.error = Some(Error::Refused(error));
-                if let Some(timer) = registration.deadline.take() {
-                    self.timers.cancel(timer);
-                }
-                None
-            }
-        };
-        self.changes += 1;
-        let Args { name, address, .. } = &registration.args;
-        let notice = what.map(|(kind, error)| Notice::Refused {
-            what: alloc::format!("{kind} of {name} at {address}"),
-            error,
-        });
-        if !registration.wanted {
-            self.retime(id);
-        }
-        notice.into_iter().for_each(|notice| self.notice(notice));
-        self.say(id);
-        self.sweep(id);
-    }
-
-    fn updated(&mut self, id: SetId, update: &Update<'_>) {
-        let Some(set) = self.sets.get_mut(id.0) else { return };
-        if update.is_marker() && set.named == Some(0) {
-            if set.doubt.is_none() {
-                set.doubt = Some(self.timers.set(self.now + DOUBT, Timer::Believe(id)));
-            }
-            return;
-        }
-        if set.doubt.is_some() {
-            self.believe(id);
-        }
-        let Some(set) = self.sets.get_mut(id.0) else { return };
-        if update.is_marker() {
-            set.named = None;
-        } else if let Some(named) = &mut set.named {
-            *named += 1;
-        }
-        set.apply(update);
-        self.changes += 1;
-        if set.view.bytes() > self.config.set {
-            let service = Arc::clone(&set.service);
-            set.error = Some(Error::TooLarge { service, limit: self.config.set });
-            if let Some(stream) = set.stream.take() {
-                self.queue.push_back(Task::End(stream));
-            }
-            set.view.clear();
-        }
-        self.current(id);
-    }
-
-    /// A marker stands.
-    fn believe(&mut self, id: SetId) {
-        let Some(set) = self.sets.get_mut(id.0) else { return };
-        if let Some(timer) = set.doubt.take() {
-            self.timers.cancel(timer);
-            set.named = None;
-            set.apply(&Update::MARKER);
-            self.changes += 1;
-            self.current(id);
-        }
-    }
-
-    fn current(&mut self, id: SetId) {
-        if let Some(set) = self.sets.get_mut(id.0)
-            && (set.known || set.error.is_some())
-            && let Some(timer) = set.deadline.take()
-        {
-            self.timers.cancel(timer);
-        }
-    }
-
-    fn ended(&mut self, id: SetId, result: Result<(), String>) {
-        let Some(set) = self.sets.get_mut(id.0) else { return };
-        if set.error.is_some() {
-            return;
-        }
-        self.changes += 1;
-        if let Some(timer) = set.doubt.take() {
-            self.timers.cancel(timer);
-        }
-        let error = result.err().unwrap_or_else(|| "it has ended the subscription".into());
-        if set.known {
-            let what = alloc::format!("subscription to {}", set.service);
-            set.restart();
-            set.again = Some(self.timers.set(self.now + self.config.redial, Timer::Again(id)));
-            self.notice(Notice::Refused { what, error });
-        } else {
-            (set.stream, set.named, set.error) = (None, None, Some(Error::Refused(error)));
-            self.current(id);
-        }
-    }
-
     /// Why the first answer is not there.
     fn overdue(&self) -> Error {
         let server = Arc::clone(self.link.server());
@@ -630,76 +428,6 @@ impl Client {
                 self.changes += 1;
             }
         }
-    }
-}
-
-impl Client {
-    /// Writes what there is to be said, as far as that is not too much.
-    fn write(&mut self, out: &mut Vec<u8>) -> Option<Action> {
-        let conn = self.link.conn();
-        let open = self.link.opened()?;
-        if open.writing {
-            return None;
-        }
-        if !open.asked {
-            (open.asked, open.writing) = (true, true);
-            open.rpc.connect(out);
-            return Some(Action::Write(conn));
-        }
-        if !open.greeted {
-            return None;
-        }
-        let start = out.len();
-        while out.len() - start < WRITE && self.calls.len() < self.config.calls {
-            let Some(task) = self.queue.pop_front() else { break };
-            match task {
-                Task::Say(id) => self.write_call(id, out),
-                Task::Subscribe(id) => self.write_subscribe(id, out),
-                Task::End(stream) => {
-                    if let Some(open) = self.link.opened() {
-                        open.rpc.close(stream, out);
-                    }
-                }
-            }
-        }
-        if out.len() == start {
-            return None;
-        }
-        if self.is_waiting() {
-            self.be_patient(self.config.patience);
-        }
-        self.link.opened()?.writing = true;
-        Some(Action::Write(conn))
-    }
-
-    fn write_call(&mut self, id: RegistrationId, out: &mut Vec<u8>) {
-        let Some(registration) = self.registrations.get_mut(id.0) else { return };
-        registration.queued = false;
-        let (Some(method), Some(open)) = (registration.due(), self.link.opened()) else { return };
-        if method == Method::Unregister && self.wanted.contains_key(&key(&registration.args)) {
-            // It has been registered anew in the meantime, and would end.
-            registration.held = None;
-            self.retime(id);
-            return self.sweep(id);
-        }
-        let Some(call) = open.rpc.call(method, &registration.args, out) else { return };
-        self.calls.insert(call, id);
-        (registration.call, registration.settled) = (Some(method), true);
-        if method == Method::Register {
-            registration.said = self.now;
-            registration.held = Some(self.now + TTL.max(self.config.heartbeat.saturating_mul(2)));
-            self.retime(id);
-        }
-    }
-
-    fn write_subscribe(&mut self, id: SetId, out: &mut Vec<u8>) {
-        let Some(set) = self.sets.get_mut(id.0) else { return };
-        set.queued = false;
-        let args = Args { name: set.service.to_string(), ..Args::default() };
-        let Some(open) = self.link.opened() else { return };
-        let Some(stream) = open.rpc.call(Method::Subscribe, &args, out) else { return };
-        (set.stream, set.named) = (Some(stream), Some(0));
-        self.streams.insert(stream, id);
     }
 }
 

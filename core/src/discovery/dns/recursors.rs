@@ -1,0 +1,194 @@
+//! Questions for names of other zones, and the servers that are asked in place of this one.
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use super::message::{HEADER, Question, Reply, flag};
+use super::server::room;
+use super::{Asker, Config, DATAGRAM, Event, Progress, Query, Rcode, Transport};
+use crate::time::Instant;
+use crate::timers::{TimerKey, Timers};
+
+/// Asks one after the other, each with an id and from a socket that nobody can guess (RFC 5452), until one has an answer.
+#[derive(Debug)]
+pub(super) struct Recursors {
+    servers: Vec<SocketAddr>,
+    patience: Duration,
+    most: usize,
+    secret: u64,
+    /// By the numbers of their exchanges; each try is one.
+    asked: BTreeMap<u64, Asked>,
+    exchanges: u64,
+    timers: Timers<u64>,
+    events: VecDeque<Event>,
+}
+
+#[derive(Debug)]
+struct Asked {
+    asker: Asker,
+    query: Query,
+    id: u16,
+    server: usize,
+    timer: TimerKey,
+}
+
+/// Answers that say nothing of the name: a server could not, or would not.
+const SERVFAIL: u16 = 2;
+const REFUSED: u16 = 5;
+
+impl Recursors {
+    pub(super) fn new(config: &Config) -> Self {
+        Self {
+            servers: config.recursors.clone(),
+            patience: config.patience,
+            most: config.forwarded,
+            secret: config.seed,
+            asked: BTreeMap::new(),
+            exchanges: 0,
+            timers: Timers::new(),
+            events: VecDeque::new(),
+        }
+    }
+
+    pub(super) const fn are_there(&self) -> bool {
+        !self.servers.is_empty()
+    }
+
+    /// A number that follows from the secret, and the secret not from it.
+    pub(super) fn derive(&self, of: u64) -> u64 {
+        use sha2::Digest;
+        let mut sum = sha2::Sha256::new();
+        sum.update(self.secret.to_be_bytes());
+        sum.update(of.to_be_bytes());
+        let sum = sum.finalize();
+        sum.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
+    }
+
+    /// Begins to ask. False: too many questions are under way.
+    pub(super) fn ask(&mut self, now: Instant, asker: Asker, query: &Query) -> bool {
+        if self.asked.len() >= self.most {
+            return false;
+        }
+        self.ask_server(now, asker, query.clone(), 0);
+        true
+    }
+
+    fn ask_server(&mut self, now: Instant, asker: Asker, query: Query, server: usize) {
+        let Some(&to) = self.servers.get(server) else {
+            let mut message = Vec::new();
+            let size = room(&query, asker.transport());
+            Reply::new(&query, flag::RECURSION_AVAILABLE, size, &mut message)
+                .finish(Rcode::ServFail, DATAGRAM);
+            return self.events.push_back(Event::Answer(asker, message));
+        };
+        self.exchanges += 1;
+        let exchange = self.exchanges;
+        let id = self.derive(exchange) as u16;
+        let over = asker.transport();
+        let mut message = Vec::new();
+        // It may send as much as its asker takes.
+        let size = room(&query, Transport::Udp) as u16;
+        query.ask(id, size, &mut message);
+        let timer = self.timers.set(now + self.patience, exchange);
+        self.asked.insert(exchange, Asked { asker, query, id, server, timer });
+        self.events.push_back(Event::Ask { exchange, to, over, message });
+    }
+
+    pub(super) fn progress(&mut self, now: Instant, exchange: u64, progress: Progress<'_>) {
+        let Some(asked) = self.asked.get(&exchange) else { return };
+        let is_last = asked.server + 1 >= self.servers.len();
+        match progress {
+            Progress::Message(message) => match asked.read(message, is_last) {
+                Reading::Strange => {}
+                Reading::Useless => self.next(now, exchange),
+                Reading::Answer(answer) => {
+                    let asker = asked.asker;
+                    self.forget(exchange);
+                    self.events.push_back(Event::Answer(asker, answer));
+                }
+            },
+            Progress::Failed => self.next(now, exchange),
+        }
+    }
+
+    fn forget(&mut self, exchange: u64) -> Option<Asked> {
+        let asked = self.asked.remove(&exchange)?;
+        self.timers.cancel(asked.timer);
+        self.events.push_back(Event::Abandon(exchange));
+        Some(asked)
+    }
+
+    /// Leaves a server for the next one.
+    fn next(&mut self, now: Instant, exchange: u64) {
+        if let Some(Asked { asker, query, server, .. }) = self.forget(exchange) {
+            self.ask_server(now, asker, query, server + 1);
+        }
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        while let Some((_, exchange)) = self.timers.expired(now) {
+            self.next(now, exchange);
+        }
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    pub(super) fn poll(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+}
+
+enum Reading {
+    /// It is for somebody else, or somebody else's.
+    Strange,
+    /// The next server may know more.
+    Useless,
+    Answer(Vec<u8>),
+}
+
+impl Asked {
+    /// Reads what has come, and makes an answer of it for whoever has asked.
+    fn read(&self, message: &[u8], is_last: bool) -> Reading {
+        let Some(&[id, id_low, flags, flags_low, count, count_low]) = message.first_chunk() else {
+            return Reading::Strange;
+        };
+        let flags = u16::from_be_bytes([flags, flags_low]);
+        if message.len() < HEADER
+            || u16::from_be_bytes([id, id_low]) != self.id
+            || flags & (flag::RESPONSE | flag::OPCODE) != flag::RESPONSE
+        {
+            return Reading::Strange;
+        }
+        let rcode = flags & flag::RCODE;
+        if u16::from_be_bytes([count, count_low]) == 0 && rcode != 0 {
+            // It does not understand the question, and does not repeat it.
+            return Reading::Useless;
+        }
+        let question = match Question::read(message) {
+            Some((question, end)) if question.is(&self.query.question) => (question, end),
+            _ => return Reading::Strange,
+        };
+        if !is_last && matches!(rcode, SERVFAIL | REFUSED) {
+            return Reading::Useless;
+        }
+        let mut answer = message.to_vec();
+        answer[..2].copy_from_slice(&self.query.id.to_be_bytes());
+        // In the spelling of whoever has asked.
+        let spelled = self.query.question.name.wire();
+        if question.1 == HEADER + spelled.len() + 4 {
+            answer[HEADER..HEADER + spelled.len()].copy_from_slice(spelled);
+        }
+        if answer.len() > room(&self.query, self.asker.transport()) {
+            let mut short = Vec::new();
+            let mut reply = Reply::new(&self.query, flag::RECURSION_AVAILABLE, 0, &mut short);
+            reply.truncate();
+            reply.finish(Rcode::NoError, DATAGRAM);
+            answer = short;
+        }
+        Reading::Answer(answer)
+    }
+}
