@@ -311,6 +311,7 @@ Environment:
 Examples:
   discoverd
   discoverd -bind :1111 -etcd http://10.0.0.1:2379,http://10.0.0.2:2379,http://10.0.0.3:2379
+  discoverd -bind :1111 -zookeeper 10.0.0.1:2181,10.0.0.2:2181,10.0.0.3:2181/apps
   curl http://127.0.0.1:1111/services/web/instances
   discoverd -dns 127.0.0.1:5353 -recursors 10.0.0.2
   discoverd register web 10.0.0.1:8080 --attr zone=a -- ./my-server
@@ -353,6 +354,12 @@ mod tests {
         let StoreSettings { etcd, etcd_ca, etcd_cert, etcd_key, etcd_user, .. } = etcd.settings;
         let all = [etcd, etcd_ca, etcd_cert, etcd_key, etcd_user].map(Option::unwrap_or_default);
         assert_eq!(all, ["http://a:1,http://b:2", "ca", "c", "k", "u:p"]);
+        let zookeeper = serve("-zookeeper a:1,b/apps --zookeeper-auth u:p").settings;
+        let StoreSettings { zookeeper, zookeeper_auth, .. } = zookeeper;
+        assert_eq!(
+            [zookeeper, zookeeper_auth].map(Option::unwrap_or_default),
+            ["a:1,b/apps", "u:p"]
+        );
         let dns = serve("-dns 127.0.0.1:5353 --recursors=10.0.0.2,10.0.0.3").settings;
         let dns = [dns.dns, dns.recursors].map(Option::unwrap_or_default);
         assert_eq!(dns, ["127.0.0.1:5353", "10.0.0.2,10.0.0.3"]);

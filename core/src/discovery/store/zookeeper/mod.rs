@@ -98,7 +98,7 @@ mod view;
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -461,5 +461,5 @@ fn refusal(error: i32) -> String {
         jute::code::INVALID_ACL => ": look at --zookeeper-auth",
         _ => "",
     };
-    format!("{} ({error}){what}", jute::name(error)).to_string()
+    format!("{} ({error}){what}", jute::name(error))
 }
