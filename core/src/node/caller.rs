@@ -1,6 +1,5 @@
 //! One connection of a client of discovery: from its bytes to calls, and from answers and updates to bytes.
 
-use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::format;
 use alloc::string::String;
@@ -9,13 +8,14 @@ use core::time::Duration;
 
 use super::action::{Action, CloseReason};
 use super::conn::Ending;
+use super::door::{self, Door};
 use super::output::Pending;
 use super::{Deadline, LINGER, owner};
 use crate::discovery::http::{self, Next};
 use crate::discovery::{Agent, Event, StoreError, SubscriptionId};
 use crate::http1;
 use crate::id::{CallId, ConnId};
-use crate::rpc::{Args, Error, Limits, Method, Reply, Server, ServerEvent, Update};
+use crate::rpc::{Args, Error, Limits, Method, Reply, ServerEvent};
 use crate::time::Instant;
 use crate::timers::{TimerKey, Timers};
 
@@ -41,13 +41,6 @@ pub(super) struct Caller {
     deadline: Option<(TimerKey, Deadline)>,
     /// Whether the node has it in its queue.
     pub(super) queued: bool,
-}
-
-/// What the client speaks.
-enum Door {
-    /// HTTP, until a CONNECT.
-    Http(Box<http::Server>),
-    Rpc(Box<Server>),
 }
 
 struct Stream {
@@ -78,37 +71,11 @@ impl CallerEnv<'_> {
     }
 }
 
-impl Door {
-    /// Whether an answer is waited for.
-    fn is_waiting(&self) -> bool {
-        match self {
-            Self::Http(http) => http.is_waiting(),
-            Self::Rpc(rpc) => rpc.waiting() > 0,
-        }
-    }
-
-    /// Whether nothing more is read before an answer is given.
-    fn is_full(&self) -> bool {
-        match self {
-            Self::Http(http) => http.is_waiting(),
-            Self::Rpc(rpc) => rpc.is_full(),
-        }
-    }
-
-    /// Since when a stream is quiet that has to say that it is alive.
-    fn spoke(&self) -> Option<Instant> {
-        match self {
-            Self::Http(http) => http.spoke(),
-            Self::Rpc(_) => None,
-        }
-    }
-}
-
 impl Caller {
     pub(super) fn new(id: ConnId, limits: Limits) -> Self {
         Self {
             id,
-            door: Door::Http(Box::new(http::Server::new(limits.http.clone()))),
+            door: Door::new(&limits),
             limits,
             unread: Vec::new(),
             used: 0,
@@ -176,11 +143,7 @@ impl Caller {
         self.deadline = None;
         match deadline {
             Deadline::Head => {
-                let (why, out) = (http1::Error::HeadTimeout, &mut self.output.bytes);
-                let error = match &mut self.door {
-                    Door::Http(http) => Error::Head(http.refuse(why, out)),
-                    Door::Rpc(rpc) => rpc.refuse_head(why, out),
-                };
+                let error = self.door.refuse(http1::Error::HeadTimeout, &mut self.output.bytes);
                 self.end(env, Ending::Flush(CloseReason::Unreadable(error)));
             }
             Deadline::Quiet => {
@@ -260,8 +223,7 @@ impl Caller {
             Next::More => true,
             Next::Wait => false,
             Next::Rpc(head) => {
-                let rpc = Server::accept(self.limits.clone(), &head, &mut self.output.bytes);
-                self.door = Door::Rpc(Box::new(rpc));
+                self.door = Door::rpc(self.limits.clone(), &head, &mut self.output.bytes);
                 true
             }
             Next::Finished => {
@@ -280,7 +242,7 @@ impl Caller {
             Err(error) => {
                 let Door::Rpc(rpc) = &mut self.door else { return };
                 if method == Method::Subscribe {
-                    mark(rpc, call, &mut self.output.bytes);
+                    door::mark(rpc, call, &mut self.output.bytes);
                 }
                 rpc.fail(call, &error, &mut self.output.bytes);
             }
@@ -361,7 +323,7 @@ impl Caller {
             }
             Door::Rpc(rpc) => {
                 if self.streams.remove(&call).is_some_and(|stream| !stream.current) {
-                    mark(rpc, call, out);
+                    door::mark(rpc, call, out);
                 }
                 rpc.fail(call, &format!("discoverd: {error}"), out);
                 false
@@ -403,12 +365,7 @@ impl Caller {
 
     /// The end has come, and all before it is read.
     fn note_eof(&mut self, env: &mut CallerEnv<'_>) {
-        let unread = self.unread.len() - self.used;
-        let whole = match &mut self.door {
-            Door::Http(http) => http.eof(unread).map_err(Error::Head),
-            Door::Rpc(rpc) => rpc.eof(unread),
-        };
-        if let Err(error) = whole {
+        if let Err(error) = self.door.eof(self.unread.len() - self.used) {
             return self.end(env, Ending::Flush(CloseReason::Unreadable(error)));
         }
         // Nobody who listens shuts his side down: the original's clients are gone then.
@@ -455,17 +412,9 @@ impl Caller {
         }
     }
 
-    fn is_in_request(&self) -> bool {
-        let unread = self.unread.len() - self.used;
-        match &self.door {
-            Door::Http(http) => http.is_in_request(unread),
-            Door::Rpc(rpc) => rpc.is_in_head(unread),
-        }
-    }
-
     fn update_deadline(&mut self, env: &mut CallerEnv<'_>) {
         let wanted = match self.ending {
-            Ending::No if self.is_in_request() => {
+            Ending::No if self.door.is_in_request(self.unread.len() - self.used) => {
                 Some((Deadline::Head, env.now + env.head_timeout))
             }
             Ending::No if let Some(spoke) = self.door.spoke() => {
@@ -525,9 +474,4 @@ impl Caller {
         }
         None
     }
-}
-
-/// The original's clients wait for the marker before they look at a stream's error.
-fn mark(rpc: &mut Server, call: CallId, out: &mut Vec<u8>) {
-    rpc.update(call, &Update::MARKER, out);
 }

@@ -11,6 +11,7 @@ mod config;
 mod conn;
 mod discovery;
 mod dns;
+mod door;
 mod fetch;
 mod forward;
 mod link;

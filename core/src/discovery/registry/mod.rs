@@ -7,13 +7,11 @@ mod tests;
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use core::ops::Bound;
-use core::time::Duration;
 
 use super::feed::{Change, Subscription, Told};
 use super::names::Names;
-use super::{Document, Event, Instance, Interest, Kept, SubscriptionId};
+use super::{Document, Event, Instance, Kept, SubscriptionId};
 use crate::id::Slab;
 use crate::rpc::Attributes;
 use crate::time::Instant;

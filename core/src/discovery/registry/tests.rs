@@ -1,9 +1,12 @@
 //! The registry: what it holds, and what it tells.
 
 use super::*;
+use crate::discovery::Interest;
 use crate::discovery::feed::Topic;
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::time::Duration;
 use proptest::prelude::*;
 
 fn seconds(seconds: u64) -> Instant {
