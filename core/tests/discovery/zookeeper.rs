@@ -569,7 +569,9 @@ impl Model {
                 return;
             }
             let Some((_, zxid, error, body)) = asked.done else { return };
-            let is_change = matches!(asked.code, 1 | 2 | 5 | 14 | 19);
+            // A transaction that failed says so in its first answer.
+            let is_made = error == 0 && !body.starts_with(&(-1_i32).to_be_bytes());
+            let is_change = matches!(asked.code, 1 | 2 | 5 | 14 | 19) && is_made;
             if is_change && self.lost_answers > 0 {
                 self.lost_answers -= 1;
                 return self.break_off(handle, "the connection broke");

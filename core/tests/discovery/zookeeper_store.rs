@@ -157,15 +157,37 @@ fn two_agree_on_created_and_the_leader() {
     }
     // What one has just ended, the other one does not keep alive, though it has not heard of that.
     bench.model().lags = Some(2);
-    let ended = bench.unregister(1, "c");
-    assert_eq!(ended, None, "it is to be heard first");
-    let again = bench.start(1, "c", None);
+    assert_eq!(bench.unregister(0, "c"), Some(Ok(())));
+    let again = bench.start(1, "c", Some(Attributes::new()));
+    bench.pass(SECOND);
+    assert_eq!(bench.done.get(&again), None, "it asks first");
     bench.model().lags = None;
     bench.pass(SECOND);
     assert_eq!(bench.done.remove(&again), Some(Ok(())));
     let latest = bench.model().instances()["web/c"];
     assert!(latest > created);
-    assert_eq!(bench.read(one), format!("+c@{latest}"), "which is another one");
+    assert_eq!(bench.read(one), format!("+c@{latest}(0)"), "which is another one");
+}
+
+/// A server that does not know whether it still holds an instance finds out before it answers for it.
+#[test]
+fn who_has_let_go_unheard_holds_again() {
+    let mut bench = Bench::new(2, 3);
+    bench.register(0, "a");
+    bench.pass(5 * SECOND);
+    bench.register(1, "a");
+    let there = bench.model().instances();
+    assert_eq!(bench.model().holders(), 2);
+    bench.model().lost_answers = 1;
+    bench.pass(6 * SECOND);
+    assert_eq!(bench.model().lost_answers, 0);
+    assert_eq!(bench.model().holders(), 1);
+    for _ in 0..5 {
+        bench.register(0, "a");
+        bench.pass(4 * SECOND);
+        assert_eq!(bench.model().instances(), there);
+    }
+    assert_eq!(bench.model().holders(), 1);
 }
 
 #[test]
