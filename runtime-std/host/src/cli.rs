@@ -3,7 +3,6 @@
 use std::ffi::OsString;
 use std::time::Duration;
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Command};
 use libswarm::address::Tls;
 use libswarm::backend::Registry;
@@ -11,7 +10,7 @@ use libswarm::{node, words};
 use log::LevelFilter;
 
 use crate::duration;
-use crate::logging::Format;
+use crate::logging::{self, Format};
 
 /// Where to listen when no address is given.
 pub(crate) const DEFAULT_ADDRESS: &str = "tcp://localhost:4242";
@@ -57,11 +56,6 @@ impl Options {
         let all = |id| matches.get_many::<String>(id).into_iter().flatten().cloned().collect();
         let one = |id| matches.get_one::<String>(id).cloned();
         let verify = matches.get_flag("tlsverify");
-        let log_level = if matches.get_flag("debug") {
-            LevelFilter::Debug
-        } else {
-            matches.get_one("log-level").copied().unwrap_or(LevelFilter::Info)
-        };
         Self {
             addresses: all("ADDRESS"),
             backends: all("backend"),
@@ -70,8 +64,8 @@ impl Options {
                 .get_one("shutdown-timeout")
                 .copied()
                 .unwrap_or_else(default_shutdown_timeout),
-            log_level,
-            log_format: matches.get_one("log-format").copied().unwrap_or(Format::Text),
+            log_level: logging::level(matches),
+            log_format: logging::format(matches),
             group: one("group"),
             tls: (verify || matches.get_flag("tls")).then(|| Tls {
                 verify,
@@ -162,35 +156,7 @@ fn command(runtime: &str, registry: &Registry) -> Command {
         )
         .args(tls_args())
         .group(ArgGroup::new("encrypted").args(["tls", "tlsverify"]).multiple(true))
-        .arg(
-            Arg::new("log-level")
-                .long("log-level")
-                .value_name("LEVEL")
-                .help("Log on stderr: error, warn, info or debug [default: info]")
-                .hide_possible_values(true)
-                .value_parser(
-                    PossibleValuesParser::new(["error", "warn", "info", "debug"])
-                        .try_map(|level| level.parse::<LevelFilter>()),
-                ),
-        )
-        .arg(
-            Arg::new("debug")
-                .short('D')
-                .long("debug")
-                .help("The same as --log-level debug")
-                .action(ArgAction::SetTrue),
-        )
-        .arg(
-            Arg::new("log-format")
-                .long("log-format")
-                .value_name("FORMAT")
-                .help("How to log: text, or json as dockerd has it [default: text]")
-                .hide_possible_values(true)
-                .value_parser(
-                    PossibleValuesParser::new(["text", "json"])
-                        .map(|format| if format == "json" { Format::Json } else { Format::Text }),
-                ),
-        )
+        .args(logging::args())
         .arg(
             Arg::new("routes")
                 .long("routes")

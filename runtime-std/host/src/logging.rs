@@ -5,6 +5,8 @@ use std::io::{self, Write};
 use std::sync::{Once, OnceLock};
 use std::time::SystemTime;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Arg, ArgAction, ArgMatches};
 use env_logger::{Builder, Target};
 use libswarm::job::Log;
 use log::LevelFilter;
@@ -16,6 +18,49 @@ pub(crate) enum Format {
     Text,
     /// `{"level":"warning","msg":"what there is to say","time":"…"}`, as dockerd has it.
     Json,
+}
+
+/// The options that say what is logged, and how.
+pub(crate) fn args() -> [Arg; 3] {
+    [
+        Arg::new("log-level")
+            .long("log-level")
+            .value_name("LEVEL")
+            .help("Log on stderr: error, warn, info or debug [default: info]")
+            .hide_possible_values(true)
+            .value_parser(
+                PossibleValuesParser::new(["error", "warn", "info", "debug"])
+                    .try_map(|level| level.parse::<LevelFilter>()),
+            ),
+        Arg::new("debug")
+            .short('D')
+            .long("debug")
+            .help("The same as --log-level debug")
+            .action(ArgAction::SetTrue),
+        Arg::new("log-format")
+            .long("log-format")
+            .value_name("FORMAT")
+            .help("How to log: text, or json as dockerd has it [default: text]")
+            .hide_possible_values(true)
+            .value_parser(
+                PossibleValuesParser::new(["text", "json"])
+                    .map(|format| if format == "json" { Format::Json } else { Format::Text }),
+            ),
+    ]
+}
+
+/// What is logged, by these options.
+pub(crate) fn level(matches: &ArgMatches) -> LevelFilter {
+    if matches.get_flag("debug") {
+        LevelFilter::Debug
+    } else {
+        matches.get_one("log-level").copied().unwrap_or(LevelFilter::Info)
+    }
+}
+
+/// How that is logged, by these options.
+pub(crate) fn format(matches: &ArgMatches) -> Format {
+    matches.get_one("log-format").copied().unwrap_or(Format::Text)
 }
 
 static FORMAT: OnceLock<Format> = OnceLock::new();

@@ -10,7 +10,7 @@ use libswarm::discovery::Attributes;
 use log::LevelFilter;
 
 use crate::duration;
-use crate::logging::Format;
+use crate::logging::{self, Format};
 
 /// Where the daemon listens, and where its commands look for it.
 pub(super) const DEFAULT_BIND: &str = "127.0.0.1:1111";
@@ -105,12 +105,8 @@ impl Serve {
         Self {
             bind: one("bind").unwrap_or_else(|| DEFAULT_BIND.to_owned()),
             settings,
-            log_level: if matches.get_flag("debug") {
-                LevelFilter::Debug
-            } else {
-                matches.get_one("log-level").copied().unwrap_or(LevelFilter::Info)
-            },
-            log_format: matches.get_one("log-format").copied().unwrap_or(Format::Text),
+            log_level: logging::level(matches),
+            log_format: logging::format(matches),
         }
     }
 }
@@ -196,29 +192,7 @@ fn command(runtime: &str) -> Command {
             "IP[:PORT][,...]",
             "The DNS servers to ask for other names; without them these are refused".into(),
         ))
-        .arg(
-            value("log-level", "LEVEL", "Log on stderr: error, warn, info or debug [default: info]".into())
-                .hide_possible_values(true)
-                .value_parser(
-                    PossibleValuesParser::new(["error", "warn", "info", "debug"])
-                        .try_map(|level| level.parse::<LevelFilter>()),
-                ),
-        )
-        .arg(
-            Arg::new("debug")
-                .short('D')
-                .long("debug")
-                .help("The same as --log-level debug")
-                .action(ArgAction::SetTrue),
-        )
-        .arg(
-            value("log-format", "FORMAT", "How to log: text or json [default: text]".into())
-                .hide_possible_values(true)
-                .value_parser(
-                    PossibleValuesParser::new(["text", "json"])
-                        .map(|format| if format == "json" { Format::Json } else { Format::Text }),
-                ),
-        )
+        .args(logging::args())
         .subcommand(register())
         .subcommand(
             asks("services", "Prints the addresses of a service's instances, the oldest first"),
@@ -306,7 +280,7 @@ Without a command it is the server. Options may have one dash or two.
 Environment:
   EXTERNAL_IP  what the server puts in front of an address that begins with a colon; if it is a name, browsers may
                ask for the server by it
-  DISCOVERD    the server that commands ask [default: 127.0.0.1:1111]
+  DISCOVERD    the server that commands ask, or several with commas between them [default: 127.0.0.1:1111]
 
 Examples:
   discoverd
