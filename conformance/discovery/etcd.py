@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import ssl
 import subprocess
 import sys
@@ -15,19 +14,8 @@ import time
 import urllib.request
 
 import curl
+from crowd import TTL, Crowd, ports, within
 from rpc import Client, ServerError
-
-TTL = 5
-LIVING = 100
-
-
-def ports(count):
-    """Free ones; nobody else is likely to take them before they are used."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    found = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return found
 
 
 class Etcd:
@@ -145,180 +133,36 @@ class Discoverd:
         return self.process.wait(15)
 
 
-def within(seconds, attempt):
-    """The result of something that may fail for a while."""
-    until = time.time() + seconds
-    while True:
-        try:
-            return attempt()
-        except (AssertionError, ServerError, OSError, EOFError):
-            if time.time() > until:
-                raise
-            time.sleep(0.1)
-
-
-class Heart(threading.Thread):
-    """Registers some instances and keeps them alive, at one server or, when that is gone, at another."""
-
-    def __init__(self, servers, which):
-        super().__init__(daemon=True)
-        self.servers, self.which, self.ends, self.beats = servers, which, threading.Event(), 0
-        self.client = None
-
-    def run(self):
-        while not self.ends.is_set():
-            try:
-                if self.client is None:
-                    self.client = Client(self.servers[0], "json")
-                calls = [self.client.send("Agent.Register", f"s{nth}", f"10.0.0.{nth}:80") for nth in self.which]
-                good = [self.client.response(call)[1] is None for call in calls]
-                self.beats += all(good)
-                self.ends.wait(1.5 if all(good) else 0.3)
-            except (OSError, EOFError, TypeError):
-                # As clients do: another server, or the same one again.
-                self.client, self.servers = None, self.servers[1:] + self.servers[:1]
-                self.ends.wait(0.3)
-
-
-class Ears(threading.Thread):
-    """Watches some services, as clients do: who does not come again after a reconnect is gone."""
-
-    def __init__(self, servers, which):
-        super().__init__(daemon=True)
-        self.servers, self.which, self.ends = servers, which, threading.Event()
-        self.views = {nth: {} for nth in which}
-        self.gone, self.doubled, self.changed = [], [], []
-
-    def run(self):
-        while not self.ends.is_set():
-            try:
-                self.listen(Client(self.servers[0], "gob"))
-            except (OSError, EOFError):
-                self.servers = self.servers[1:] + self.servers[:1]
-                self.ends.wait(0.3)
-
-    def listen(self, client):
-        streams = {client.subscribe(f"s{nth}"): nth for nth in self.which}
-        fresh = {nth: {} for nth in self.which}
-        while not self.ends.is_set():
-            while (one := client.decode()) is not None:
-                call, update, error = one
-                if error is not None:
-                    raise EOFError(error)
-                nth, who = streams[call], update.get("Addr", "")
-                created, told = update.get("Created"), fresh.get(nth)
-                if not who:
-                    self.gone += [(nth, old) for old in self.views[nth] if old not in told]
-                    self.views[nth] = fresh.pop(nth)
-                elif update.get("Online"):
-                    view = self.views[nth] if told is None else told
-                    if told is None and view.get(who) == created:
-                        self.doubled.append((nth, who))
-                    if self.views[nth].get(who, created) != created:
-                        self.changed.append((nth, who, created))
-                    view[who] = created
-                else:
-                    self.gone.append((nth, who))
-                    self.views[nth].pop(who, None)
-            client.receive(time.time() + 0.2)
-
-
 def cluster(etcd_binary, binary, _):
     """A hundred services and subscribers, while members, a quorum and a server of discovery are lost."""
     etcd = Etcd(etcd_binary, 3)
     try:
         etcd.start()
         etcd.until_healthy()
-        first, second = Discoverd(binary, etcd.url), Discoverd(binary, ",".join(reversed(etcd.urls)))
-        both = [[first.address, second.address], [second.address, first.address]]
-        hearts = [Heart(both[n % 2], range(n, LIVING, 10)) for n in range(10)]
-        ears = [Ears(both[n // 5], range(n, LIVING, 10)) for n in range(10)]
-        for one in hearts + ears:
-            one.start()
-
-        def whole():
-            for ear in ears:
-                for nth, view in ear.views.items():
-                    assert list(view) == [f"10.0.0.{nth}:80"], (nth, view)
-
-        def beats():
-            """Everybody's heartbeats succeed again."""
-            before = [heart.beats for heart in hearts]
-            within(20, lambda: check(all(h.beats > b for h, b in zip(hearts, before)), "no heartbeats"))
-
-        def heard():
-            """What happens at one server is told by the other, in time."""
-            name = f"told-{time.time()}"
-            for told, telling in (first, second), (second, first):
-                if told.process.poll() is not None or telling.process.poll() is not None:
-                    told = telling = second
-                listener = told.client()
-                stream = listener.subscribe(name)
-                within(10, lambda: check(listener.snapshot(stream) == [], "no snapshot"))
-                within(10, lambda: telling.client().register(name, "a:1"))
-                update = listener.update(stream, 10)
-                assert update and update[:2] == ("a:1", True), update
-                telling.client().unregister(name, "a:1")
-                assert listener.update(stream, 10)[:2] == ("a:1", False)
-
-        within(20, whole)
-        beats()
-        created = {nth: dict(view) for ear in ears for nth, view in ear.views.items()}
-        heard()
+        crowd = Crowd(Discoverd(binary, etcd.url), Discoverd(binary, ",".join(reversed(etcd.urls))), 20)
         leader = etcd.leader()
         etcd.stop(leader)
-        beats()
-        heard()
+        crowd.goes_on()
         etcd.start(leader)
         # One that stands still answers nobody, and its connections stay.
         frozen = etcd.leader()
         etcd.processes[frozen].send_signal(signal.SIGSTOP)
-        beats()
-        heard()
+        crowd.goes_on()
         etcd.processes[frozen].send_signal(signal.SIGCONT)
-        beats()
-        # Two of three: nothing can be registered, and everybody is spared.
+        crowd.beats()
+        # Two of three: everybody is spared.
         etcd.stop(0, 1)
         time.sleep(2)
-        try:
-            first.client().register("nobody", "a:1")
-            raise AssertionError("without a quorum it was registered")
-        except ServerError as error:
-            assert str(error).startswith("discoverd: etcd does not do it: "), error
+        crowd.refused("discoverd: etcd does not do it: ")
         etcd.start(0, 1)
-        beats()
-        heard()
+        crowd.goes_on()
         # What was not heard is not there to be told any more.
         etcd.compact()
         etcd.stop(etcd.leader())
-        beats()
-        heard()
-        # Its clients go on at the other one.
-        first.end(signal.SIGKILL)
-        beats()
-        within(10, whole)
-        time.sleep(TTL + 2)
-        whole()
-        heard()
-        assert created == {nth: view for ear in ears for nth, view in ear.views.items()}
-        for ear in ears:
-            assert not ear.changed, f"Created changed: {ear.changed}"
-            assert not ear.doubled, f"told twice: {ear.doubled}"
-            assert not ear.gone, f"gone though they lived: {ear.gone}"
-        # Who dies is gone.
-        for heart in hearts[:5]:
-            heart.ends.set()
-        within(TTL + 5, lambda: check(sum(not v for e in ears for v in e.views.values()) == 50, "they stay"))
-        for one in hearts + ears:
-            one.ends.set()
-            one.join()
-        assert second.end() == 0
+        crowd.goes_on()
+        crowd.finish()
     finally:
         etcd.close()
-
-
-def check(holds, words):
-    assert holds, words
 
 
 def alone(etcd_binary, binary, _):

@@ -9,7 +9,6 @@ import contextlib
 import hashlib
 import http.client
 import json
-import os
 import random
 import socket
 import struct
@@ -19,7 +18,8 @@ import tempfile
 import threading
 import time
 
-from etcd import Etcd, ports, within
+from crowd import ports, within
+from etcd import Etcd
 from rpc import Client
 from zookeeper import ZooKeeper
 
