@@ -36,8 +36,8 @@ FAULTS = [
         [
             (
                 "core/src/discovery/feed.rs",
-                "        let mut told = change.told;",
-                "        if self.changes.len() >= 8 {\n            return false;\n        }\n        let mut told = change.told;",
+                "        let mut change = change.clone();\n",
+                "        if self.changes.len() >= 8 {\n            return false;\n        }\n        let mut change = change.clone();\n",
             )
         ],
     ),
@@ -79,7 +79,13 @@ FAULTS = [
     (
         "the snapshot is older than the watch",
         (NODE, "connections::a_snapshot_and_what_comes_behind_it_are_one"),
-        [("core/src/discovery/registry.rs", "        service.snapshot = None;\n", "")],
+        [
+            (
+                "core/src/discovery/registry/follow.rs",
+                "(service.snapshot, service.whole) = (None, None);",
+                "service.whole = None;",
+            )
+        ],
     ),
     (
         "streams are silent for ever after etcd's restart",
@@ -116,7 +122,7 @@ FAULTS = [
                 "            self.done.push_back(StoreEvent::Done(request, Ok(())));\n        }",
             ),
             (
-                "core/src/discovery/registry.rs",
+                "core/src/discovery/registry/follow.rs",
                 "    /// Ends a subscription.\n",
                 "    /// Somebody's queue is full.\n    pub fn is_choked(&self) -> bool {\n"
                 "        self.subscriptions.iter().any(|(_, it)| it.changes.len() > 32)\n    }\n\n    /// Ends a subscription.\n",
@@ -139,7 +145,7 @@ FAULTS = [
         (LIB, CLIENT + "machine::the_marker_of_a_subscription_that_fails_ends_nobody"),
         [
             (
-                "core/src/discovery/client/machine.rs",
+                "core/src/discovery/client/machine/heard.rs",
                 "if update.is_marker() && set.named == Some(0) {",
                 "if update.is_marker() && set.named == Some(usize::MAX) {",
             )
@@ -155,7 +161,7 @@ FAULTS = [
         (LIB, CLIENT + "connection::what_was_registered_comes_back_at_once"),
         [
             (
-                "core/src/discovery/client/machine.rs",
+                "core/src/discovery/client/machine/heard.rs",
                 "(registration.call, registration.queued, registration.settled) = (None, false, false);",
                 "(registration.call, registration.queued) = (None, false);",
             )
