@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -98,14 +99,21 @@ impl Shared {
         files: Option<JournalFiles>,
     ) -> io::Result<()> {
         if let Some(files) = files {
+            // Not on the journal's thread: while those are told whose changes are safe, the next ones are written.
+            let (results, heard) = channel::<Result<(), String>>();
             let shared = Arc::downgrade(self);
-            let writer = JournalWriter::start(files, move |result| {
-                if let Some(shared) = shared.upgrade() {
-                    shared.tell(match result {
+            thread::Builder::new().name("acknowledge".to_owned()).spawn(move || {
+                for result in heard {
+                    let Some(shared) = shared.upgrade() else { return };
+                    shared.tell(match &result {
                         Ok(()) => Input::Persisted,
                         Err(reason) => Input::PersistFailed(reason),
                     });
                 }
+            })?;
+            let writer = JournalWriter::start(files, move |result| {
+                // Nobody hears of it only if nobody is left.
+                let _ = results.send(result.map_err(str::to_owned));
             })?;
             // Nothing was there before: this is called once.
             let _ = self.journal.set(writer);
