@@ -15,7 +15,7 @@ use libswarm_conformance::engine::{skip, which};
 use libswarm_conformance::real_store::{suite, upstream};
 use libswarm_conformance::zookeeper::{MISSING, installed};
 
-const TTL: Duration = Duration::from_secs(4);
+const TTL: Duration = Duration::from_secs(5);
 
 /// A server that ends with its test, in a folder that goes with it.
 struct Running(Child, PathBuf);
