@@ -9,7 +9,7 @@ use core::time::Duration;
 use super::action::{Action, CloseReason};
 use super::conn::Ending;
 use super::door::{self, Door};
-use super::output::Pending;
+use super::duplex::Duplex;
 use super::{Deadline, LINGER, owner};
 use crate::discovery::http::{self, Next};
 use crate::discovery::{Agent, Event, StoreError, SubscriptionId};
@@ -21,24 +21,15 @@ use crate::timers::{TimerKey, Timers};
 
 /// A connection of a client of discovery.
 pub(super) struct Caller {
-    id: ConnId,
+    socket: Duplex,
     door: Door,
     limits: Limits,
     /// Bytes that came and could not be used yet.
     unread: Vec<u8>,
     used: usize,
-    output: Pending,
     streams: BTreeMap<CallId, Stream>,
     /// Streams that have more to tell than there was room for.
     ready: VecDeque<(CallId, SubscriptionId)>,
-    /// An [`Action::Read`] is outstanding.
-    reading: bool,
-    /// An [`Action::Write`] or an [`Action::Shutdown`] is outstanding.
-    busy: bool,
-    eof: bool,
-    shutdown_due: bool,
-    ending: Ending,
-    deadline: Option<(TimerKey, Deadline)>,
     /// Whether the node has it in its queue.
     pub(super) queued: bool,
 }
@@ -74,43 +65,34 @@ impl CallerEnv<'_> {
 impl Caller {
     pub(super) fn new(id: ConnId, limits: Limits) -> Self {
         Self {
-            id,
+            socket: Duplex::new(id),
             door: Door::new(&limits),
             limits,
             unread: Vec::new(),
             used: 0,
-            output: Pending::new(),
             streams: BTreeMap::new(),
             ready: VecDeque::new(),
-            reading: false,
-            busy: false,
-            eof: false,
-            shutdown_due: false,
-            ending: Ending::No,
-            deadline: None,
             queued: false,
         }
     }
 
     /// Bytes came. They are read by [`advance`](Self::advance).
     pub(super) fn received(&mut self, bytes: &[u8]) {
-        self.reading = false;
-        if self.ending == Ending::No {
+        if self.socket.received() {
             self.unread.extend_from_slice(bytes);
         }
     }
 
     /// The peer sends nothing more.
     pub(super) const fn peer_shutdown(&mut self) {
-        self.reading = false;
-        self.eof = true;
+        self.socket.peer_shutdown();
     }
 
     /// The outstanding write or shutdown is done.
     pub(super) fn done(&mut self, env: &mut CallerEnv<'_>) {
-        self.busy = false;
+        self.socket.done();
         self.deliver(env);
-        self.output.shrink();
+        self.socket.output.shrink();
     }
 
     pub(super) fn broken(&mut self, env: &mut CallerEnv<'_>) {
@@ -122,10 +104,10 @@ impl Caller {
         if let Door::Http(http) = &mut self.door
             && let Some(subscription) = http.subscription()
         {
-            http.end_stream(&mut self.output.bytes);
+            http.end_stream(&mut self.socket.output.bytes);
             env.agent.close(subscription);
         }
-        if self.output.is_empty() && !self.door.is_waiting() {
+        if self.socket.output.is_empty() && !self.door.is_waiting() {
             // All was said; a client that listens need not be waited for.
             self.end(env, Ending::Now(CloseReason::Stopped));
         }
@@ -137,19 +119,20 @@ impl Caller {
     }
 
     pub(super) fn timed_out(&mut self, env: &mut CallerEnv<'_>, deadline: Deadline) {
-        if !self.deadline.is_some_and(|(_, current)| current == deadline) {
+        if !self.socket.timed_out(deadline) {
             return;
         }
-        self.deadline = None;
         match deadline {
             Deadline::Head => {
-                let error = self.door.refuse(http1::Error::HeadTimeout, &mut self.output.bytes);
+                let error =
+                    self.door.refuse(http1::Error::HeadTimeout, &mut self.socket.output.bytes);
                 self.end(env, Ending::Flush(CloseReason::Unreadable(error)));
             }
             Deadline::Quiet => {
                 if let Door::Http(http) = &mut self.door {
                     // Who has not read what was said last need not be told more.
-                    let out = self.output.is_empty().then_some(&mut self.output.bytes);
+                    let out =
+                        self.socket.output.is_empty().then_some(&mut self.socket.output.bytes);
                     http.keep_alive(env.now, out);
                 }
                 self.update_deadline(env);
@@ -160,13 +143,13 @@ impl Caller {
 
     /// Reads one call and passes it on. Returns whether there may be another.
     pub(super) fn advance(&mut self, env: &mut CallerEnv<'_>) -> bool {
-        let more = self.ending == Ending::No && self.output.has_room() && self.read(env);
-        if self.ending != Ending::No {
+        let more = self.socket.is_open() && self.socket.output.has_room() && self.read(env);
+        if !self.socket.is_open() {
             self.unread = Vec::new();
             self.used = 0;
         } else if !more {
             self.tidy();
-            if self.eof && !self.is_blocked() {
+            if self.socket.eof && !self.is_blocked() {
                 self.note_eof(env);
             }
         }
@@ -175,10 +158,11 @@ impl Caller {
     }
 
     fn read(&mut self, env: &mut CallerEnv<'_>) -> bool {
-        let (unread, out) = (&self.unread[self.used..], &mut self.output.bytes);
+        let id = self.socket.id();
+        let (unread, out) = (&self.unread[self.used..], &mut self.socket.output.bytes);
         let rpc = match &mut self.door {
             Door::Http(http) => {
-                return match http.receive(&mut env.http(self.id), unread, out) {
+                return match http.receive(&mut env.http(id), unread, out) {
                     Ok((taken, next)) => {
                         self.used += taken;
                         self.go_on(env, next)
@@ -223,7 +207,7 @@ impl Caller {
             Next::More => true,
             Next::Wait => false,
             Next::Rpc(head) => {
-                self.door = Door::rpc(self.limits.clone(), &head, &mut self.output.bytes);
+                self.door = Door::rpc(self.limits.clone(), &head, &mut self.socket.output.bytes);
                 true
             }
             Next::Finished => {
@@ -234,7 +218,7 @@ impl Caller {
     }
 
     fn call(&mut self, env: &mut CallerEnv<'_>, call: CallId, method: Method, args: Args) {
-        match env.agent.call(env.now, (owner(self.id), call), method, args) {
+        match env.agent.call(env.now, (owner(self.socket.id()), call), method, args) {
             Ok(None) => {}
             Ok(Some(subscription)) => {
                 self.streams.insert(call, Stream { subscription, current: false });
@@ -242,9 +226,9 @@ impl Caller {
             Err(error) => {
                 let Door::Rpc(rpc) = &mut self.door else { return };
                 if method == Method::Subscribe {
-                    door::mark(rpc, call, &mut self.output.bytes);
+                    door::mark(rpc, call, &mut self.socket.output.bytes);
                 }
-                rpc.fail(call, &error, &mut self.output.bytes);
+                rpc.fail(call, &error, &mut self.socket.output.bytes);
             }
         }
     }
@@ -256,7 +240,9 @@ impl Caller {
         call: CallId,
         result: &Result<Option<String>, String>,
     ) -> bool {
-        let (Door::Rpc(rpc), out) = (&mut self.door, &mut self.output.bytes) else { return false };
+        let (Door::Rpc(rpc), out) = (&mut self.door, &mut self.socket.output.bytes) else {
+            return false;
+        };
         match result {
             Ok(Some(text)) => rpc.reply(call, Reply::Text(text), out),
             Ok(None) => rpc.reply(call, Reply::Empty, out),
@@ -265,7 +251,7 @@ impl Caller {
         if env.stopping {
             self.end_if_quiet(env, CloseReason::Stopped);
         }
-        self.eof || self.used < self.unread.len()
+        self.socket.eof || self.used < self.unread.len()
     }
 
     /// The store has answered what HTTP has asked of it. Returns whether there may be more to be read.
@@ -276,10 +262,11 @@ impl Caller {
         result: Result<u64, StoreError>,
     ) -> bool {
         let Door::Http(http) = &mut self.door else { return false };
-        if self.ending != Ending::No {
+        if !self.socket.is_open() {
             return false;
         }
-        let next = http.done(&mut env.http(self.id), call, result, &mut self.output.bytes);
+        let next =
+            http.done(&mut env.http(self.socket.id()), call, result, &mut self.socket.output.bytes);
         let more = self.go_on(env, next);
         if env.stopping {
             self.end_if_quiet(env, CloseReason::Stopped);
@@ -315,7 +302,7 @@ impl Caller {
         subscription: SubscriptionId,
         error: &StoreError,
     ) -> bool {
-        let out = &mut self.output.bytes;
+        let out = &mut self.socket.output.bytes;
         match &mut self.door {
             Door::Http(http) => {
                 let next = http.ended(subscription, error, out);
@@ -333,10 +320,10 @@ impl Caller {
 
     /// Tells what there is room for, each stream in turn.
     fn deliver(&mut self, env: &mut CallerEnv<'_>) {
-        while self.ending == Ending::No && self.output.has_room() {
+        while self.socket.is_open() && self.socket.output.has_room() {
             let rpc = match &mut self.door {
                 Door::Http(http) => {
-                    if !http.tell(&mut env.http(self.id), &mut self.output.bytes) {
+                    if !http.tell(&mut env.http(self.socket.id()), &mut self.socket.output.bytes) {
                         return;
                     }
                     continue;
@@ -351,7 +338,7 @@ impl Caller {
             if let Some(event) = env.agent.next(subscription) {
                 stream.current |= event == Event::Current;
                 if let Some(update) = event.update() {
-                    rpc.update(call, &update, &mut self.output.bytes);
+                    rpc.update(call, &update, &mut self.socket.output.bytes);
                 }
                 self.ready.push_back((call, subscription));
             }
@@ -360,7 +347,7 @@ impl Caller {
 
     /// Whether what came cannot be read on for now.
     fn is_blocked(&self) -> bool {
-        !self.output.has_room() || self.door.is_full()
+        !self.socket.output.has_room() || self.door.is_full()
     }
 
     /// The end has come, and all before it is read.
@@ -380,9 +367,7 @@ impl Caller {
     }
 
     fn end(&mut self, env: &mut CallerEnv<'_>, ending: Ending) {
-        if matches!(self.ending, Ending::No) || matches!(ending, Ending::Now(_)) {
-            self.ending = ending;
-        }
+        self.socket.end(ending);
         self.close_streams(env);
         self.update_deadline(env);
     }
@@ -413,7 +398,7 @@ impl Caller {
     }
 
     fn update_deadline(&mut self, env: &mut CallerEnv<'_>) {
-        let wanted = match self.ending {
+        let wanted = match self.socket.ending {
             Ending::No if self.door.is_in_request(self.unread.len() - self.used) => {
                 Some((Deadline::Head, env.now + env.head_timeout))
             }
@@ -424,54 +409,21 @@ impl Caller {
             // The last answer may be read as slowly as any other.
             Ending::No | Ending::Now(_) | Ending::Flush(_) => None,
         };
-        if self.deadline.map(|(_, deadline)| deadline) == wanted.map(|(deadline, _)| deadline) {
-            return;
+        if self.socket.deadline() != wanted.map(|(deadline, _)| deadline) {
+            self.socket.set_deadline(env.timers, wanted);
         }
-        if let Some(key) = self.take_timer() {
-            env.timers.cancel(key);
-        }
-        self.deadline =
-            wanted.map(|(deadline, at)| (env.timers.set(at, (self.id, deadline)), deadline));
     }
 
     /// The timer that is set for this connection, to be cancelled.
     pub(super) fn take_timer(&mut self) -> Option<TimerKey> {
-        self.deadline.take().map(|(key, _)| key)
+        self.socket.take_timer()
     }
 
     /// The next thing to do for this connection. Bytes to write are appended to `out`.
     pub(super) fn next_action(&mut self, out: &mut Vec<u8>) -> Option<Action> {
-        let conn = self.id;
-        if let Ending::Now(why) = self.ending {
-            return Some(Action::Close { conn, why });
-        }
-        if !self.busy {
-            if !self.output.is_empty() {
-                self.busy = true;
-                return Some(Action::Write { conn, length: self.output.take(out) });
-            }
-            match self.ending {
-                Ending::Flush(why) | Ending::Linger(why) if self.eof => {
-                    return Some(Action::Close { conn, why });
-                }
-                Ending::Flush(why) => {
-                    self.ending = Ending::Linger(why);
-                    self.shutdown_due = true;
-                }
-                _ => {}
-            }
-            if core::mem::take(&mut self.shutdown_due) {
-                self.busy = true;
-                return Some(Action::Shutdown(conn));
-            }
-        }
         // While a stream goes on, a further request has to wait for its end.
         let is_blocked = self.is_blocked() || self.door.spoke().is_some();
         let has_room = !is_blocked || self.unread.len() - self.used < UNREAD;
-        if !self.reading && !self.eof && has_room {
-            self.reading = true;
-            return Some(Action::Read(conn));
-        }
-        None
+        self.socket.next_action(has_room, out)
     }
 }

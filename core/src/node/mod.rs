@@ -12,6 +12,7 @@ mod conn;
 mod discovery;
 mod dns;
 mod door;
+mod duplex;
 mod fetch;
 mod forward;
 mod link;

@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use super::action::{Action, CloseReason};
 use super::conn::Ending;
-use super::output::Pending;
+use super::duplex::Duplex;
 use super::{Deadline, LINGER};
 use crate::discovery::Registry;
 use crate::discovery::dns::{Asker, Frames, Server, Verdict};
@@ -15,21 +15,12 @@ use crate::timers::{TimerKey, Timers};
 
 /// A connection of a client of DNS.
 pub(super) struct Resolver {
-    id: ConnId,
+    socket: Duplex,
     frames: Frames,
-    output: Pending,
     /// Questions that recursors are asked.
     forwarded: usize,
     /// When it last asked, or took an answer.
     last: Instant,
-    /// An [`Action::Read`] is outstanding.
-    reading: bool,
-    /// An [`Action::Write`] or an [`Action::Shutdown`] is outstanding.
-    busy: bool,
-    eof: bool,
-    shutdown_due: bool,
-    ending: Ending,
-    deadline: Option<(TimerKey, Deadline)>,
     /// Whether the node has it in its queue.
     pub(super) queued: bool,
 }
@@ -49,17 +40,10 @@ const UNREAD: usize = 64 * 1024;
 impl Resolver {
     pub(super) const fn new(id: ConnId, now: Instant) -> Self {
         Self {
-            id,
+            socket: Duplex::new(id),
             frames: Frames::new(),
-            output: Pending::new(),
             forwarded: 0,
             last: now,
-            reading: false,
-            busy: false,
-            eof: false,
-            shutdown_due: false,
-            ending: Ending::No,
-            deadline: None,
             queued: false,
         }
     }
@@ -69,31 +53,29 @@ impl Resolver {
     }
 
     pub(super) fn received(&mut self, env: &mut ResolverEnv<'_>, bytes: &[u8]) {
-        self.reading = false;
-        if self.ending == Ending::No {
+        if self.socket.received() {
             self.frames.push(bytes);
             self.advance(env);
         }
     }
 
     pub(super) fn peer_shutdown(&mut self, env: &mut ResolverEnv<'_>) {
-        self.reading = false;
-        self.eof = true;
+        self.socket.peer_shutdown();
         self.advance(env);
     }
 
     /// The outstanding write or shutdown is done.
     pub(super) fn done(&mut self, env: &mut ResolverEnv<'_>) {
-        self.busy = false;
+        self.socket.done();
         self.last = env.now;
-        self.output.shrink();
+        self.socket.output.shrink();
         self.advance(env);
     }
 
     /// A recursor's answer has come.
     pub(super) fn answer(&mut self, env: &mut ResolverEnv<'_>, message: &[u8]) {
         self.forwarded = self.forwarded.saturating_sub(1);
-        Frames::write(&mut self.output.bytes, |out| out.extend_from_slice(message));
+        Frames::write(&mut self.socket.output.bytes, |out| out.extend_from_slice(message));
         self.advance(env);
     }
 
@@ -102,7 +84,7 @@ impl Resolver {
     }
 
     pub(super) fn stop(&mut self, env: &mut ResolverEnv<'_>) {
-        if self.output.is_empty() && !self.busy {
+        if self.socket.is_quiet() {
             self.end(env, Ending::Now(CloseReason::Stopped));
         }
         self.end(env, Ending::Flush(CloseReason::Stopped));
@@ -113,10 +95,9 @@ impl Resolver {
     }
 
     pub(super) fn timed_out(&mut self, env: &mut ResolverEnv<'_>, deadline: Deadline) {
-        if !self.deadline.is_some_and(|(_, current)| current == deadline) {
+        if !self.socket.timed_out(deadline) {
             return;
         }
-        self.deadline = None;
         if deadline == Deadline::Linger {
             return self.end(env, Ending::Now(CloseReason::LingerTimeout));
         }
@@ -133,17 +114,17 @@ impl Resolver {
 
     /// Answers what was asked, as far as there is room for answers.
     fn advance(&mut self, env: &mut ResolverEnv<'_>) {
-        let asker = Asker::Stream(self.id);
-        while self.ending == Ending::No && !self.is_blocked(env) {
+        let asker = Asker::Stream(self.socket.id());
+        while self.socket.is_open() && !self.is_blocked(env) {
             let Some(message) = self.frames.next_message() else {
-                if self.eof && self.forwarded == 0 {
+                if self.socket.eof && self.forwarded == 0 {
                     self.end(env, Ending::Flush(CloseReason::PeerClosed));
                 }
                 return;
             };
             self.last = env.now;
             let mut verdict = Verdict::Ignored;
-            Frames::write(&mut self.output.bytes, |out| {
+            Frames::write(&mut self.socket.output.bytes, |out| {
                 verdict = env.server.query(env.now, asker, message, env.registry, out);
             });
             match verdict {
@@ -155,12 +136,11 @@ impl Resolver {
     }
 
     fn is_blocked(&self, env: &ResolverEnv<'_>) -> bool {
-        !self.output.has_room() || self.forwarded >= env.server.config().pipelined
+        !self.socket.output.has_room() || self.forwarded >= env.server.config().pipelined
     }
 
     fn end(&mut self, env: &mut ResolverEnv<'_>, ending: Ending) {
-        if matches!(self.ending, Ending::No) || matches!(ending, Ending::Now(_)) {
-            self.ending = ending;
+        if self.socket.end(ending) {
             self.frames = Frames::new();
             // Who does not read to the end must not keep it.
             if !matches!(ending, Ending::Now(_)) {
@@ -170,49 +150,18 @@ impl Resolver {
     }
 
     fn set_deadline(&mut self, env: &mut ResolverEnv<'_>, deadline: Deadline, after: Duration) {
-        if let Some(key) = self.take_timer() {
-            env.timers.cancel(key);
-        }
-        self.deadline = Some((env.timers.set(env.now + after, (self.id, deadline)), deadline));
+        self.socket.set_deadline(env.timers, Some((deadline, env.now + after)));
     }
 
     /// The timer that is set for this connection, to be cancelled.
     pub(super) fn take_timer(&mut self) -> Option<TimerKey> {
-        self.deadline.take().map(|(key, _)| key)
+        self.socket.take_timer()
     }
 
     /// The next thing to do for this connection. Bytes to write are appended to `out`.
     pub(super) fn next_action(&mut self, pipelined: usize, out: &mut Vec<u8>) -> Option<Action> {
-        let conn = self.id;
-        if let Ending::Now(why) = self.ending {
-            return Some(Action::Close { conn, why });
-        }
-        if !self.busy {
-            if !self.output.is_empty() {
-                self.busy = true;
-                return Some(Action::Write { conn, length: self.output.take(out) });
-            }
-            match self.ending {
-                Ending::Flush(why) | Ending::Linger(why) if self.eof => {
-                    return Some(Action::Close { conn, why });
-                }
-                Ending::Flush(why) => {
-                    self.ending = Ending::Linger(why);
-                    self.shutdown_due = true;
-                }
-                _ => {}
-            }
-            if core::mem::take(&mut self.shutdown_due) {
-                self.busy = true;
-                return Some(Action::Shutdown(conn));
-            }
-        }
-        let has_room =
-            self.output.has_room() && self.forwarded < pipelined || self.frames.waiting() < UNREAD;
-        if !self.reading && !self.eof && has_room {
-            self.reading = true;
-            return Some(Action::Read(conn));
-        }
-        None
+        let has_room = self.socket.output.has_room() && self.forwarded < pipelined
+            || self.frames.waiting() < UNREAD;
+        self.socket.next_action(has_room, out)
     }
 }

@@ -4,6 +4,7 @@ pub mod etcd;
 mod exchange;
 mod journal;
 mod memory;
+mod mirror;
 mod suite;
 mod value;
 pub mod zookeeper;

@@ -27,8 +27,9 @@ use alloc::format;
 use alloc::string::String;
 use core::time::Duration;
 
+use super::mirror::{Mirror, Queues, unavailable};
 use super::{Interest, Store, StoreError, StoreEvent, StoreInput};
-use crate::discovery::{Document, Event, Expect, Instance, Registration, Registry, SubscriptionId};
+use crate::discovery::{Document, Event, Expect, Registration, Registry, SubscriptionId};
 use crate::id::{Key, Slab};
 use crate::time::Instant;
 use crate::timers::{TimerKey, Timers};
@@ -45,24 +46,18 @@ pub const DEADLINE: Duration = Duration::from_secs(6);
 /// What it asks of etcd are [exchanges](super::Exchange), which its user makes.
 #[derive(Debug)]
 pub struct Etcd {
-    registry: Registry,
+    mirror: Mirror,
     calls: Calls,
     view: View,
     /// What is known of each instance's key, by its name: service, slash, address.
     held: BTreeMap<String, Held>,
     requests: Slab<Request>,
-    /// Requests for one instance, the first of which is under way.
-    queues: BTreeMap<String, VecDeque<Key>>,
+    queues: Queues,
     /// Requests that are done once what happened up to that revision is known here.
     unseen: BTreeSet<(i64, Key)>,
-    subscriptions: BTreeSet<SubscriptionId>,
-    /// Those that are told nothing until it is known what there is.
-    waiting: BTreeSet<SubscriptionId>,
     timers: Timers<Due>,
     steps: VecDeque<Step>,
     out: VecDeque<StoreEvent>,
-    /// How many changes were told to the registry.
-    order: u64,
     random: fastrand::Rng,
     ttl: Duration,
     now: Instant,
@@ -95,8 +90,6 @@ enum Step {
 enum Due {
     /// To go on with the view: try again, or see whether the watch is alive.
     View,
-    /// Subscriptions have been told nothing for too long.
-    Silence,
     Deadline(Key),
     Retry(Key),
 }
@@ -107,19 +100,16 @@ impl Etcd {
     pub fn new(now: Instant, config: Config) -> Self {
         let Config { endpoints, user, ttl, seed } = config;
         let mut store = Self {
-            registry: Registry::new(),
+            mirror: Mirror::new("etcd", ttl),
             calls: Calls::new(&endpoints, user),
             view: View::default(),
             held: BTreeMap::new(),
             requests: Slab::new(),
-            queues: BTreeMap::new(),
+            queues: Queues::default(),
             unseen: BTreeSet::new(),
-            subscriptions: BTreeSet::new(),
-            waiting: BTreeSet::new(),
             timers: Timers::new(),
             steps: VecDeque::new(),
             out: VecDeque::new(),
-            order: 0,
             random: fastrand::Rng::with_seed(seed),
             ttl,
             now,
@@ -156,12 +146,12 @@ impl Etcd {
         while let Some((timer, due)) = self.timers.expired(self.now) {
             match due {
                 Due::View => self.view_due(timer),
-                Due::Silence => self.silent(),
                 Due::Deadline(key) => self.late(key),
                 Due::Retry(key) => self.retry(key),
             }
             self.listen();
         }
+        self.mirror.handle_timeout(self.now, &mut self.out);
     }
 
     /// Tells the registry of one change.
@@ -169,41 +159,23 @@ impl Etcd {
         match step {
             Step::Put(name, found) => self.put(&name, found),
             Step::Remove(name) => {
-                if self.held.remove(&name).is_some()
-                    && let Some((service, address)) = name.split_once('/')
-                {
-                    self.order += 1;
-                    self.registry.remove(service, address, self.order);
+                if self.held.remove(&name).is_some() {
+                    self.mirror.remove(&name);
                 }
             }
             Step::Document((service, which), text, modified) => {
-                let text = text.map(Into::into);
-                self.registry.set_document(&service, which, text, modified.unsigned_abs());
+                self.mirror.set_document(&service, which, text, modified);
             }
             Step::All(all) => self.compare(all),
             Step::Done(key) => return self.done(key),
-            Step::Live => {
-                self.view.note_known();
-                for id in core::mem::take(&mut self.waiting) {
-                    self.registry.begin(id);
-                }
-            }
+            Step::Live => self.mirror.begin(),
         }
         None
     }
 
     fn put(&mut self, name: &str, found: Found) {
         let Found { attributes, created, modified, lease } = found;
-        let Some((service, address)) = name.split_once('/') else { return };
-        let created = created.unsigned_abs();
-        let is_told = self
-            .registry
-            .get(service, address)
-            .is_some_and(|old| old.created == created && old.attributes == attributes);
-        if !is_told {
-            self.order += 1;
-            self.registry.put_created(service, address, attributes, created, self.order);
-        }
+        self.mirror.put(name, attributes, created);
         match self.held.get_mut(name) {
             Some(held) if held.modified == modified => {}
             Some(held) => *held = Held { lease, modified, known: false },
@@ -240,35 +212,28 @@ impl Store for Etcd {
     }
 
     fn registry(&self) -> Result<&Registry, StoreError> {
-        self.check_known().map(|()| &self.registry)
+        self.mirror.known(self.now)
     }
 
     fn subscribe(&mut self, now: Instant, interest: Interest<'_>) -> SubscriptionId {
         self.now = self.now.max(now);
-        let id = self.registry.subscribe_later(interest);
-        self.subscriptions.insert(id);
-        if self.view.is_live() && self.steps.is_empty() {
-            self.registry.begin(id);
-        } else {
-            self.waiting.insert(id);
-            self.steps.extend(self.view.is_live().then_some(Step::Live));
-            self.watch_silence();
+        let is_settled = self.steps.is_empty();
+        if self.mirror.is_live() && !is_settled {
+            self.steps.push_back(Step::Live);
         }
-        id
+        self.mirror.subscribe(self.now, interest, is_settled)
     }
 
     fn unsubscribe(&mut self, subscription: SubscriptionId) {
-        self.subscriptions.remove(&subscription);
-        self.waiting.remove(&subscription);
-        self.registry.unsubscribe(subscription);
+        self.mirror.unsubscribe(subscription);
     }
 
     fn next(&mut self, subscription: SubscriptionId) -> Option<Event> {
-        self.registry.next(subscription)
+        self.mirror.registry_mut().next(subscription)
     }
 
     fn told(&self, subscription: SubscriptionId) -> Option<u64> {
-        self.registry.told(subscription)
+        self.mirror.registry().told(subscription)
     }
 
     fn handle(&mut self, now: Instant, input: StoreInput<'_>) {
@@ -286,7 +251,7 @@ impl Store for Etcd {
     fn poll(&mut self) -> Option<StoreEvent> {
         loop {
             // Subscribers are told of one change before the next one happens.
-            if let Some(id) = self.registry.poll_ready() {
+            if let Some(id) = self.mirror.registry_mut().poll_ready() {
                 return Some(StoreEvent::Ready(id));
             }
             if let Some(event) = self.out.pop_front().or_else(|| self.calls.poll()) {
@@ -303,18 +268,9 @@ impl Store for Etcd {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        [self.timers.next(), self.calls.poll_timeout()].into_iter().flatten().min()
+        let timers = [self.timers.next(), self.calls.poll_timeout(), self.mirror.poll_timeout()];
+        timers.into_iter().flatten().min()
     }
-}
-
-fn unavailable(reason: &str) -> StoreError {
-    StoreError::Unavailable(reason.into())
-}
-
-/// An instance, as it is known here.
-fn instance_of<'a>(registry: &'a Registry, name: &str) -> Option<&'a Instance> {
-    let (service, address) = name.split_once('/')?;
-    registry.get(service, address).map(|instance| &**instance)
 }
 
 /// What a call that has come to nothing says.

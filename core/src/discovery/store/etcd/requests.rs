@@ -2,13 +2,12 @@
 //! answer that did not come would have said; and one that a member takes much later does no harm, for what changes an instance
 //! holds only for it as it was.
 
-use alloc::format;
 use alloc::string::String;
 use core::time::Duration;
 
 use super::api::{self, Kv, Reply};
 use super::calls::{Outcome, Purpose};
-use super::{DEADLINE, Due, Etcd, Held, Step, instance_of, reason, unavailable};
+use super::{DEADLINE, Due, Etcd, Held, Step, reason, unavailable};
 use crate::discovery::Expect;
 use crate::discovery::store::{StoreError, StoreEvent, check_expected};
 use crate::id::Key;
@@ -85,7 +84,7 @@ enum Stage {
 impl Etcd {
     pub(super) fn ask(&mut self, number: u64, name: String, kind: Kind) {
         if self.requests.len() >= MOST {
-            let error = unavailable("too many requests wait for etcd: try again later");
+            let error = self.mirror.too_many();
             let is_document = matches!(kind, Kind::Keep { .. });
             self.out.push_back(if is_document {
                 StoreEvent::Kept(number, Err(error))
@@ -109,18 +108,16 @@ impl Etcd {
             modified: 0,
             trouble: String::new(),
         });
-        let queue = self.queues.entry(name).or_default();
-        queue.push_back(key);
-        if queue.len() == 1 {
+        if self.queues.push(name, key) {
             self.start(key);
         }
     }
 
     fn start(&mut self, key: Key) {
         let Some(request) = self.requests.get(key) else { return };
-        let instance = instance_of(&self.registry, &request.name);
+        let instance = self.mirror.instance(&request.name);
         let held = self.held.get(&request.name).zip(instance);
-        let is_up_to_date = self.view.is_live() && self.steps.is_empty();
+        let is_up_to_date = self.mirror.is_live() && self.steps.is_empty();
         let stage = match (&request.kind, held) {
             (Kind::Keep { expect: Expect::Absent, .. }, _) => Stage::Change { expected: 0 },
             (Kind::Keep { expect: Expect::Is(index @ 1..), .. }, _) => {
@@ -201,7 +198,7 @@ impl Etcd {
                 self.done_at(key, Ok(()), revision);
             }
             (_, outcome @ Outcome::Refused(..)) => {
-                let error = unavailable(&format!("etcd refuses it: {}", reason(outcome)));
+                let error = self.mirror.refuses(&reason(outcome));
                 self.done_at(key, Err(error), 0);
             }
             (stage, Outcome::Reply(reply)) => self.replied(key, stage, reply),
@@ -221,7 +218,7 @@ impl Etcd {
                 let name = self.requests.get(key).map(|request| &request.name);
                 let held = name.and_then(|name| self.held.get(name));
                 let is_so = held.is_some_and(|held| held.known && held.modified == modified);
-                if heard && !(is_so && self.view.is_live()) {
+                if heard && !(is_so && self.mirror.is_live()) {
                     // Something has happened to it meanwhile.
                     return self.go_once_more(key);
                 }
@@ -411,11 +408,7 @@ impl Etcd {
     /// Its time is over.
     pub(super) fn late(&mut self, key: Key) {
         let Some(request) = self.requests.get_mut(key) else { return };
-        let trouble = match (&*request.trouble, self.view.trouble()) {
-            ("", "") => "no answer in time",
-            ("", trouble) | (trouble, _) => trouble,
-        };
-        let error = unavailable(&format!("etcd does not do it: {trouble}"));
+        let error = self.mirror.late(&request.trouble);
         if let Stage::Unseen { revision } = request.stage {
             self.unseen.remove(&(revision, key));
         }
@@ -437,14 +430,8 @@ impl Etcd {
         if let Some(held) = self.held.get_mut(&name) {
             held.known |= held.modified == modified;
         }
-        if let Some(queue) = self.queues.get_mut(&name) {
-            let was_first = queue.front() == Some(&key);
-            queue.retain(|other| *other != key);
-            match queue.front().copied() {
-                Some(next) if was_first => self.start(next),
-                Some(_) => {}
-                None => _ = self.queues.remove(&name),
-            }
+        if let Some(next) = self.queues.remove(&name, key) {
+            self.start(next);
         }
         let result = result.unwrap_or_else(|| Err(unavailable("no answer")));
         Some(match kind {

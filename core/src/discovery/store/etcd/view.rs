@@ -1,16 +1,15 @@
 //! What is in etcd, as it is known here: read once at a revision, and watched from there.
 
 use alloc::collections::BTreeMap;
-use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::api::{self, Kv, Watched};
 use super::calls::{Outcome, Purpose};
-use super::{Due, Etcd, Step, reason, unavailable};
+use super::{Due, Etcd, Step, reason};
 use crate::discovery::Document;
-use crate::discovery::store::{StoreError, StoreEvent};
+use crate::discovery::store::StoreEvent;
 use crate::rpc::Attributes;
 use crate::time::Instant;
 use crate::timers::TimerKey;
@@ -34,19 +33,8 @@ pub(super) struct View {
     /// What is to take its place.
     next: Option<Watch>,
     due: Option<TimerKey>,
-    silence: Option<TimerKey>,
-    /// What was read first of all has been told.
-    known: bool,
-    /// Since when it is not up to date any more.
-    lost: Option<Instant>,
     /// How often it came to nothing since it was last up to date.
     failures: u32,
-    /// Why, last.
-    trouble: String,
-    /// It was said that etcd is lost.
-    is_said: bool,
-    /// Something that is no instance was found, and that was said.
-    is_odd: bool,
 }
 
 #[derive(Debug)]
@@ -87,41 +75,13 @@ pub(super) struct Found {
 
 impl Default for View {
     fn default() -> Self {
-        Self {
-            seen: 0,
-            stale: true,
-            paging: None,
-            watch: None,
-            next: None,
-            due: None,
-            silence: None,
-            known: false,
-            lost: None,
-            failures: 0,
-            trouble: String::from("it has not answered yet"),
-            is_said: false,
-            is_odd: false,
-        }
+        Self { seen: 0, stale: true, paging: None, watch: None, next: None, due: None, failures: 0 }
     }
 }
 
 impl View {
-    /// Whether what is known is up to date, and stays so.
-    pub(super) const fn is_live(&self) -> bool {
-        self.watch.is_some()
-    }
-
     pub(super) const fn seen(&self) -> i64 {
         self.seen
-    }
-
-    /// All that was read is in the registry.
-    pub(super) const fn note_known(&mut self) {
-        self.known = true;
-    }
-
-    pub(super) fn trouble(&self) -> &str {
-        &self.trouble
     }
 }
 
@@ -134,9 +94,6 @@ impl Etcd {
             self.view.paging = Some(Paging { call, revision: 0, all: All::default() });
         } else {
             self.begin_watch();
-        }
-        if !self.view.is_live() {
-            self.watch_silence();
         }
     }
 
@@ -228,11 +185,8 @@ impl Etcd {
     }
 
     fn is_odd(&mut self, kv: &Kv) {
-        if !kv.is_foreign() && !core::mem::replace(&mut self.view.is_odd, true) {
-            let key = kv.shown();
-            self.out.push_back(StoreEvent::Warn(format!(
-                "in etcd {key} is nothing that discoverd has written: it is left alone, and so are others like it"
-            )));
+        if !kv.is_foreign() {
+            self.mirror.say_odd(&kv.shown(), &mut self.out);
         }
     }
 
@@ -344,15 +298,9 @@ impl Etcd {
             self.calls.abandon(self.now, old.call);
         } else {
             self.steps.push_back(Step::Live);
-            if core::mem::take(&mut self.view.is_said) {
-                self.out.push_back(StoreEvent::Warn("etcd is found again".into()));
-            }
         }
+        self.mirror.found(&mut self.out);
         self.view.failures = 0;
-        self.view.lost = None;
-        if let Some(timer) = self.view.silence.take() {
-            self.timers.cancel(timer);
-        }
         self.set_view_timer(Some(QUIET));
     }
 
@@ -361,68 +309,26 @@ impl Etcd {
         for watch in [view.watch.take(), view.next.take()].into_iter().flatten() {
             self.calls.abandon(self.now, watch.call);
         }
+        self.mirror.lost(self.now);
     }
 
     /// It came to nothing, and is tried again: at once, if there is a member that was not tried yet.
     fn view_failed(&mut self, reason: String) {
-        if self.view.is_live() {
-            self.view.lost.get_or_insert(self.now);
-        }
         self.drop_watches();
-        self.view.trouble = reason;
+        self.mirror.set_trouble(reason);
         self.view.failures += 1;
         let members = u32::try_from(self.calls.endpoints()).unwrap_or(u32::MAX);
         if self.view.failures < members {
             return self.seek();
         }
-        if !core::mem::replace(&mut self.view.is_said, true) {
-            self.out.push_back(StoreEvent::Warn(format!(
-                "etcd is lost ({}): {}; trying again, and saying so when it is found",
-                self.calls.shown(),
-                self.view.trouble
-            )));
-        }
+        self.mirror.say_lost(&self.calls.shown(), &mut self.out);
         let rounds = (self.view.failures / members.max(1)).min(5);
         let pause = if self.view.failures.is_multiple_of(members) {
             (PAUSE * 2_u32.pow(rounds - 1)).min(LONGEST_PAUSE)
         } else {
             Duration::ZERO
         };
-        self.watch_silence();
         self.set_view_timer(Some(pause));
-    }
-
-    /// Whether what was read first of all is in the registry.
-    pub(super) fn check_known(&self) -> Result<(), StoreError> {
-        let is_lost = self.view.lost.is_some_and(|lost| self.now - lost >= self.ttl);
-        if self.view.known && !is_lost {
-            return Ok(());
-        }
-        let trouble = &self.view.trouble;
-        Err(unavailable(&format!("etcd cannot be watched: {trouble}")))
-    }
-
-    /// Has subscriptions end if they are not up to date for too long.
-    pub(super) fn watch_silence(&mut self) {
-        if self.view.silence.is_none() && !self.view.is_live() && !self.subscriptions.is_empty() {
-            self.view.silence = Some(self.set_timer(self.ttl, Due::Silence));
-        }
-    }
-
-    /// Subscriptions have been told nothing for too long, and are told so.
-    pub(super) fn silent(&mut self) {
-        self.view.silence = None;
-        if self.view.is_live() {
-            return;
-        }
-        let error = unavailable(&format!("etcd cannot be watched: {}", self.view.trouble));
-        // Those that wait have not been told anything yet, and are not: clients would take an end for there being nobody.
-        let ended: Vec<_> = self.subscriptions.difference(&self.waiting).copied().collect();
-        self.subscriptions.clone_from(&self.waiting);
-        for id in ended {
-            self.registry.unsubscribe(id);
-            self.out.push_back(StoreEvent::Ended(id, error.clone()));
-        }
     }
 
     /// Answers requests that have waited until this revision is known.
@@ -461,7 +367,7 @@ impl Etcd {
 
 impl Etcd {
     fn compare_documents(&mut self, mut all: BTreeMap<(String, Document), (String, i64)>) {
-        for (service, which, kept) in self.registry.documents(None) {
+        for (service, which, kept) in self.mirror.registry().documents(None) {
             let key = (service.to_string(), which);
             match all.get(&key) {
                 Some((_, modified)) if modified.unsigned_abs() == kept.index => {

@@ -96,16 +96,16 @@ mod requests;
 mod session;
 mod view;
 
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use super::mirror::{Mirror, Queues, unavailable};
 use super::{Interest, Store, StoreError, StoreEvent, StoreInput, check_expected, value};
 use crate::discovery::{Document, Event, Expect, Registration, Registry, SubscriptionId};
 use crate::id::{Key, Slab};
-use crate::rpc::Attributes;
 use crate::time::Instant;
 use crate::timers::{TimerKey, Timers};
 pub use config::Config;
@@ -124,7 +124,7 @@ const LATE: u32 = 20;
 /// What it asks of its user are [connections](StoreEvent::Connect), on which it speaks ZooKeeper's protocol.
 #[derive(Debug)]
 pub struct Zookeeper {
-    registry: Registry,
+    mirror: Mirror,
     session: Session,
     view: View,
     /// The node with everything.
@@ -136,21 +136,15 @@ pub struct Zookeeper {
     /// What this server holds, or may hold.
     holds: BTreeMap<String, Hold>,
     requests: Slab<Request>,
-    /// Requests for one instance, the first of which is under way.
-    queues: BTreeMap<String, VecDeque<Key>>,
+    queues: Queues,
     /// Heartbeats that wait to be asked for, and those that were.
     beats: Vec<Key>,
     beating: Vec<Key>,
     /// Requests that are done, but what they did was not heard before the connection was lost.
     unheard: Vec<Key>,
-    subscriptions: BTreeSet<SubscriptionId>,
-    /// Those that are told nothing until it is known what there is.
-    waiting: BTreeSet<SubscriptionId>,
     timers: Timers<Due>,
     steps: VecDeque<Step>,
     out: VecDeque<StoreEvent>,
-    /// How many changes were told to the registry.
-    order: u64,
     /// Nobody's time ends before this.
     spared: Instant,
     random: fastrand::Rng,
@@ -179,8 +173,6 @@ enum Step {
 enum Due {
     /// To read everything anew.
     Load,
-    /// Subscriptions have been told nothing for too long.
-    Silence,
     Deadline(Key),
     Retry(Key),
     /// An instance's time may be over.
@@ -194,7 +186,7 @@ impl Zookeeper {
         let Config { endpoints, chroot, auth, ttl, seed } = config;
         let has_auth = auth.is_some();
         Self {
-            registry: Registry::new(),
+            mirror: Mirror::new("ZooKeeper", ttl),
             session: Session::new(now, &endpoints, auth, ttl),
             view: View::default(),
             base: format!("{chroot}/discoverd"),
@@ -202,16 +194,13 @@ impl Zookeeper {
             known: BTreeMap::new(),
             holds: BTreeMap::new(),
             requests: Slab::new(),
-            queues: BTreeMap::new(),
+            queues: Queues::default(),
             beats: Vec::new(),
             beating: Vec::new(),
             unheard: Vec::new(),
-            subscriptions: BTreeSet::new(),
-            waiting: BTreeSet::new(),
             timers: Timers::new(),
             steps: VecDeque::new(),
             out: VecDeque::new(),
-            order: 0,
             spared: now,
             random: fastrand::Rng::with_seed(seed),
             ttl,
@@ -253,13 +242,13 @@ impl Zookeeper {
         while let Some((timer, due)) = self.timers.expired(self.now) {
             match due {
                 Due::Load => self.load_due(),
-                Due::Silence => self.silent(),
                 Due::Deadline(key) => self.late(key),
                 Due::Retry(key) => self.retry(key),
                 Due::Lease(name) => self.lease_due(name, timer),
             }
             self.listen();
         }
+        self.mirror.handle_timeout(self.now, &mut self.out);
     }
 
     /// Whether the next step can be taken.
@@ -283,12 +272,7 @@ impl Zookeeper {
             Step::All(all) => self.compare(all),
             Step::Beaten(key) => self.check_beat(key),
             Step::Done(key) => return self.done(key),
-            Step::Live => {
-                self.view.note_known();
-                for id in core::mem::take(&mut self.waiting) {
-                    self.registry.begin(id);
-                }
-            }
+            Step::Live => self.mirror.begin(),
         }
         None
     }
@@ -307,19 +291,12 @@ impl Zookeeper {
                 if let Some(hold) = self.holds.get_mut(&name) {
                     hold.sure &= hold.created == created || zxid < hold.since;
                 }
-                let Some((service, address)) = name.split_once('/') else { return };
-                let known = self.registry.get(service, address).filter(|_| before.is_some());
-                if known.is_none_or(|it| it.attributes != attributes) {
-                    self.order += 1;
-                    let created = created.unsigned_abs();
-                    self.registry.put_created(service, address, attributes, created, self.order);
-                }
+                self.mirror.put(&name, attributes, created);
             }
             What::Document(text) => {
                 let Some((service, which)) = document_of(&name) else { return };
                 if before.is_none_or(|(_, before)| before != modified) {
-                    let index = modified.unsigned_abs();
-                    self.registry.set_document(service, which, Some(text.into()), index);
+                    self.mirror.set_document(service, which, Some(text), modified);
                 }
             }
         }
@@ -334,10 +311,9 @@ impl Zookeeper {
             return;
         }
         if let Some((service, which)) = document_of(name) {
-            self.registry.set_document(service, which, None, zxid.unsigned_abs());
-        } else if let Some((service, address)) = name.split_once('/') {
-            self.order += 1;
-            self.registry.remove(service, address, self.order);
+            self.mirror.set_document(service, which, None, zxid);
+        } else {
+            self.mirror.remove(name);
         }
     }
 }
@@ -371,35 +347,28 @@ impl Store for Zookeeper {
     }
 
     fn registry(&self) -> Result<&Registry, StoreError> {
-        self.check_known().map(|()| &self.registry)
+        self.mirror.known(self.now)
     }
 
     fn subscribe(&mut self, now: Instant, interest: Interest<'_>) -> SubscriptionId {
         self.now = self.now.max(now);
-        let id = self.registry.subscribe_later(interest);
-        self.subscriptions.insert(id);
-        if self.view.is_live() && self.steps.is_empty() {
-            self.registry.begin(id);
-        } else {
-            self.waiting.insert(id);
-            self.steps.extend(self.view.is_live().then_some(Step::Live));
-            self.watch_silence();
+        let is_settled = self.steps.is_empty();
+        if self.mirror.is_live() && !is_settled {
+            self.steps.push_back(Step::Live);
         }
-        id
+        self.mirror.subscribe(self.now, interest, is_settled)
     }
 
     fn unsubscribe(&mut self, subscription: SubscriptionId) {
-        self.subscriptions.remove(&subscription);
-        self.waiting.remove(&subscription);
-        self.registry.unsubscribe(subscription);
+        self.mirror.unsubscribe(subscription);
     }
 
     fn next(&mut self, subscription: SubscriptionId) -> Option<Event> {
-        self.registry.next(subscription)
+        self.mirror.registry_mut().next(subscription)
     }
 
     fn told(&self, subscription: SubscriptionId) -> Option<u64> {
-        self.registry.told(subscription)
+        self.mirror.registry().told(subscription)
     }
 
     fn handle(&mut self, now: Instant, input: StoreInput<'_>) {
@@ -417,7 +386,7 @@ impl Store for Zookeeper {
     fn poll(&mut self) -> Option<StoreEvent> {
         loop {
             // Subscribers are told of one change before the next one happens.
-            if let Some(id) = self.registry.poll_ready() {
+            if let Some(id) = self.mirror.registry_mut().poll_ready() {
                 return Some(StoreEvent::Ready(id));
             }
             if let Some(event) = self.out.pop_front() {
@@ -438,18 +407,9 @@ impl Store for Zookeeper {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        [self.timers.next(), self.session.poll_timeout()].into_iter().flatten().min()
+        let timers = [self.timers.next(), self.session.poll_timeout(), self.mirror.poll_timeout()];
+        timers.into_iter().flatten().min()
     }
-}
-
-fn unavailable(reason: &str) -> StoreError {
-    StoreError::Unavailable(reason.into())
-}
-
-/// An instance's attributes, as they are known here.
-fn attributes_of<'a>(registry: &'a Registry, name: &str) -> Option<&'a Option<Attributes>> {
-    let (service, address) = name.split_once('/')?;
-    registry.get(service, address).map(|instance| &instance.attributes)
 }
 
 /// What an error says, and what to do about it.

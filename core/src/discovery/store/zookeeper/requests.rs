@@ -2,7 +2,6 @@
 //! begin anew if the connection is lost: nobody knows what an answer that did not come would have said, so each step holds only
 //! for an instance as it was found.
 
-use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -109,7 +108,7 @@ pub(super) struct Hold {
 impl Zookeeper {
     pub(super) fn ask(&mut self, number: u64, name: String, kind: Kind) {
         if self.requests.len() >= MOST {
-            let error = unavailable("too many requests wait for ZooKeeper: try again later");
+            let error = self.mirror.too_many();
             self.out.push_back(match kind {
                 Kind::Keep { .. } => StoreEvent::Kept(number, Err(error)),
                 _ => StoreEvent::Done(number, Err(error)),
@@ -139,17 +138,14 @@ impl Zookeeper {
             modified: 0,
             trouble: String::new(),
         });
-        let queue = self.queues.entry(name).or_default();
-        queue.push_back(key);
-        if queue.len() == 1 {
+        if self.queues.push(name, key) {
             self.start(key);
         }
     }
 
     /// It is known what is there, or that this will not be known: on with what waits for that.
     pub(super) fn restart_requests(&mut self) {
-        let first = |queue: &VecDeque<Key>| queue.front().copied();
-        let all: Vec<Key> = self.queues.values().filter_map(first).collect();
+        let all: Vec<Key> = self.queues.first().collect();
         for key in all {
             if self.requests.get(key).is_some_and(|it| it.stage == Stage::Queued) {
                 self.start(key);
@@ -160,11 +156,10 @@ impl Zookeeper {
     fn start(&mut self, key: Key) {
         let Some(request) = self.requests.get_mut(key) else { return };
         request.stage = Stage::Queued;
-        if let Some(reason) = self.view.refused() {
-            let error = unavailable(&format!("ZooKeeper refuses it: {reason}"));
-            return self.finish(key, Err(error));
+        if self.view.is_refused() {
+            return self.finish(key, Err(self.mirror.refuses(self.mirror.trouble())));
         }
-        if !self.view.is_live() || request.again.is_some() {
+        if !self.mirror.is_live() || request.again.is_some() {
             return;
         }
         let is_there = self.known.contains_key(&request.name);
@@ -172,7 +167,11 @@ impl Zookeeper {
         let stage = match &request.kind {
             Kind::Register(attributes) => match holds {
                 Some(hold) if hold.sure && is_there => {
-                    if super::attributes_of(&self.registry, &request.name) == Some(attributes) {
+                    if self
+                        .mirror
+                        .instance(&request.name)
+                        .is_some_and(|it| it.attributes == *attributes)
+                    {
                         Stage::Beat
                     } else {
                         Stage::Set
@@ -287,7 +286,7 @@ impl Zookeeper {
             // This program was stopped: heartbeats may wait to be read.
             self.spared = self.spared.max(self.now + ttl);
         }
-        if !self.view.is_live() {
+        if !self.mirror.is_live() {
             self.spared = self.spared.max(self.now + ttl);
         }
         let Some(hold) = self.holds.get_mut(&name) else { return };
@@ -322,7 +321,9 @@ impl Zookeeper {
         let Some(request) = self.requests.get(key) else { return };
         let Kind::Register(attributes) = &request.kind else { return };
         let is_held = self.holds.get(&request.name).is_some_and(|hold| hold.sure);
-        if is_held && super::attributes_of(&self.registry, &request.name) == Some(attributes) {
+        if is_held
+            && self.mirror.instance(&request.name).is_some_and(|it| it.attributes == *attributes)
+        {
             self.finish(key, Ok(()));
         } else {
             self.start(key);
@@ -419,7 +420,8 @@ impl Zookeeper {
         let mine = self.session.name();
         match &request.kind {
             Kind::Register(attributes) if children.contains(&mine) => {
-                let is_so = super::attributes_of(&self.registry, &name) == Some(attributes);
+                let is_so =
+                    self.mirror.instance(&name).is_some_and(|it| it.attributes == *attributes);
                 self.hold(&name);
                 self.held(key, stat.created, zxid);
                 if is_so {
@@ -542,7 +544,7 @@ impl Zookeeper {
     pub(super) fn retry(&mut self, key: Key) {
         let Some(request) = self.requests.get_mut(key) else { return };
         request.again = None;
-        if request.stage != Stage::Queued || !self.view.is_live() {
+        if request.stage != Stage::Queued || !self.mirror.is_live() {
             return;
         }
         // What is known here may be what misled it.
@@ -554,8 +556,7 @@ impl Zookeeper {
 
     /// The connection is lost, and with it what was under way.
     pub(super) fn forget_calls(&mut self) {
-        let first = |queue: &VecDeque<Key>| queue.front().copied();
-        let all: Vec<Key> = self.queues.values().filter_map(first).collect();
+        let all: Vec<Key> = self.queues.first().collect();
         for key in all {
             let Some(request) = self.requests.get_mut(key) else { continue };
             match (&mut request.kind, &request.stage) {
@@ -575,13 +576,9 @@ impl Zookeeper {
     /// Its time is over.
     pub(super) fn late(&mut self, key: Key) {
         let Some(request) = self.requests.get_mut(key) else { return };
-        let trouble = match (&*request.trouble, self.view.trouble()) {
-            ("", "") => "no answer in time",
-            ("", trouble) | (trouble, _) => trouble,
-        };
-        let error = unavailable(&format!("ZooKeeper does not do it: {trouble}"));
+        let error = self.mirror.late(&request.trouble);
         let was_finished = request.stage == Stage::Finished;
-        if was_finished && self.view.is_live() {
+        if was_finished && self.mirror.is_live() {
             // It is about to be answered.
             return;
         }
@@ -602,14 +599,8 @@ impl Zookeeper {
         if let Some(again) = again {
             self.timers.cancel(again);
         }
-        if let Some(queue) = self.queues.get_mut(&name) {
-            let was_first = queue.front() == Some(&key);
-            queue.retain(|other| *other != key);
-            match queue.front().copied() {
-                Some(next) if was_first => self.start(next),
-                Some(_) => {}
-                None => _ = self.queues.remove(&name),
-            }
+        if let Some(next) = self.queues.remove(&name, key) {
+            self.start(next);
         }
         let result = result.unwrap_or_else(|| Err(unavailable("no answer")));
         number.map(|number| match kind {

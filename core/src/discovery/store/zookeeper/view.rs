@@ -9,11 +9,9 @@ use core::time::Duration;
 use super::jute::{Acl, Change, Mode, Stat, code};
 use super::names::{escape, unescape};
 use super::session::{Purpose, Reply, is_refusal};
-use super::{Due, Step, Zookeeper, refusal, unavailable, value};
+use super::{Due, Step, Zookeeper, refusal, value};
 use crate::discovery::Document;
-use crate::discovery::store::{StoreError, StoreEvent};
 use crate::rpc::Attributes;
-use crate::time::Instant;
 use crate::timers::TimerKey;
 
 /// How long to wait before everything is read again where that was refused.
@@ -21,27 +19,17 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(super) struct View {
-    live: bool,
     load: Option<Load>,
     /// What is being read because something has happened to it.
     reads: BTreeMap<String, u64>,
     next_read: u64,
     /// What was read, until it is its turn.
     pub(super) found: BTreeMap<u64, (String, i64, Option<Found>)>,
-    /// What was read first of all has been told.
-    known: bool,
-    /// Since when it is not up to date any more.
-    lost: Option<Instant>,
     due: Option<TimerKey>,
-    silence: Option<TimerKey>,
     /// How often it came to nothing since it was last up to date.
     failures: usize,
-    /// Why, last.
-    trouble: String,
     /// It was not lost: it does not want to.
     refused: bool,
-    is_said: bool,
-    is_odd: bool,
     /// The last transaction that anything was heard of.
     seen: i64,
 }
@@ -74,43 +62,22 @@ pub(super) enum What {
 impl Default for View {
     fn default() -> Self {
         Self {
-            live: false,
             load: None,
             reads: BTreeMap::new(),
             next_read: 0,
             found: BTreeMap::new(),
-            known: false,
-            lost: None,
             due: None,
-            silence: None,
             failures: 0,
-            trouble: String::from("it has not answered yet"),
             refused: false,
-            is_said: false,
-            is_odd: false,
             seen: 0,
         }
     }
 }
 
 impl View {
-    /// Whether what is known is up to date, and stays so.
-    pub(super) const fn is_live(&self) -> bool {
-        self.live
-    }
-
-    /// All that was read is in the registry.
-    pub(super) const fn note_known(&mut self) {
-        self.known = true;
-    }
-
-    pub(super) fn trouble(&self) -> &str {
-        &self.trouble
-    }
-
-    /// Why nothing can be asked for, where that does not pass by itself.
-    pub(super) fn refused(&self) -> Option<&str> {
-        self.refused.then_some(&*self.trouble)
+    /// Whether nothing can be asked for, and that does not pass by itself.
+    pub(super) const fn is_refused(&self) -> bool {
+        self.refused
     }
 }
 
@@ -175,7 +142,7 @@ impl Zookeeper {
 
     pub(super) fn load_due(&mut self) {
         self.view.due = None;
-        if !self.view.live && self.view.load.is_none() {
+        if !self.mirror.is_live() && self.view.load.is_none() {
             self.load();
         }
     }
@@ -272,17 +239,10 @@ impl Zookeeper {
         self.steps.push_back(Step::Live);
         let reading: Vec<u64> = self.view.reads.values().copied().collect();
         self.steps.extend(reading.into_iter().map(Step::Read));
-        self.view.live = true;
-        self.view.lost = None;
+        self.mirror.found(&mut self.out);
         self.view.refused = false;
         self.view.failures = 0;
         self.session.settled();
-        if core::mem::take(&mut self.view.is_said) {
-            self.out.push_back(StoreEvent::Warn("ZooKeeper is found again".into()));
-        }
-        if let Some(timer) = self.view.silence.take() {
-            self.timers.cancel(timer);
-        }
         // Whose heartbeats were refused meanwhile has a whole TTL to send another.
         self.spared = self.now + self.ttl;
         self.restart_requests();
@@ -309,37 +269,24 @@ impl Zookeeper {
     fn load_failed(&mut self, reason: String) {
         self.view.reads.clear();
         self.view.refused = true;
-        self.view.trouble = reason;
-        self.say_lost();
-        self.watch_silence();
+        self.mirror.set_trouble(reason);
+        self.mirror.say_lost(&self.session.shown(), &mut self.out);
         self.set_load_timer(Some(PAUSE));
         self.restart_requests();
-    }
-
-    fn say_lost(&mut self) {
-        if !core::mem::replace(&mut self.view.is_said, true) {
-            self.out.push_back(StoreEvent::Warn(format!(
-                "ZooKeeper is lost ({}): {}; trying again, and saying so when it is found",
-                self.session.shown(),
-                self.view.trouble
-            )));
-        }
     }
 
     /// The connection is gone.
     pub(super) fn lost(&mut self, reason: String) {
         self.set_load_timer(None);
-        if core::mem::take(&mut self.view.live) {
-            self.view.lost.get_or_insert(self.now);
-        }
+        self.mirror.lost(self.now);
         self.view.load = None;
         self.view.refused = false;
-        self.view.trouble = reason;
+        self.mirror.set_trouble(reason);
         self.view.failures += 1;
         self.beating.clear();
         self.beats.clear();
         if self.view.failures >= self.session.endpoints() {
-            self.say_lost();
+            self.mirror.say_lost(&self.session.shown(), &mut self.out);
         }
         // What is being read comes with all the rest; what was to be told behind it is told behind that.
         let mut gap = false;
@@ -356,7 +303,6 @@ impl Zookeeper {
         self.steps = steps;
         self.view.reads.clear();
         self.forget_calls();
-        self.watch_silence();
     }
 
     /// Something has happened to a node.
@@ -367,7 +313,9 @@ impl Zookeeper {
             Named::Else => return,
         };
         // What is being read has not been answered yet, so the answer knows of this, too.
-        if self.view.reads.contains_key(&name) || !(self.view.live || self.view.load.is_some()) {
+        if self.view.reads.contains_key(&name)
+            || !(self.mirror.is_live() || self.view.load.is_some())
+        {
             return;
         }
         self.view.next_read += 1;
@@ -375,7 +323,7 @@ impl Zookeeper {
         let (path, _) = self.path(&name);
         self.view.reads.insert(name.clone(), id);
         self.session.get(self.now, Purpose::Read(id, name), &path);
-        if self.view.live {
+        if self.mirror.is_live() {
             self.steps.push_back(Step::Read(id));
         }
     }
@@ -386,7 +334,7 @@ impl Zookeeper {
         }
         self.view.reads.remove(&name);
         let found = self.found(&name, result);
-        if self.view.live {
+        if self.mirror.is_live() {
             self.view.found.insert(id, (name, zxid, found));
         } else {
             self.load_found(name, found);
@@ -418,35 +366,7 @@ impl Zookeeper {
     }
 
     fn is_odd(&mut self, path: &str) {
-        if !core::mem::replace(&mut self.view.is_odd, true) {
-            self.out.push_back(StoreEvent::Warn(format!(
-                "in ZooKeeper {} is nothing that discoverd has written: it is left alone, and so are others like it",
-                path.escape_debug()
-            )));
-        }
-    }
-
-    /// Has subscriptions end if they are not up to date for too long.
-    pub(super) fn watch_silence(&mut self) {
-        if self.view.silence.is_none() && !self.view.is_live() && !self.subscriptions.is_empty() {
-            self.view.silence = Some(self.set_timer(self.ttl, Due::Silence));
-        }
-    }
-
-    /// Subscriptions have been told nothing for too long, and are told so.
-    pub(super) fn silent(&mut self) {
-        self.view.silence = None;
-        if self.view.is_live() {
-            return;
-        }
-        let error = unavailable(&format!("ZooKeeper cannot be watched: {}", self.view.trouble));
-        // Those that wait have not been told anything yet, and are not: clients would take an end for there being nobody.
-        let ended: Vec<_> = self.subscriptions.difference(&self.waiting).copied().collect();
-        self.subscriptions.clone_from(&self.waiting);
-        for id in ended {
-            self.registry.unsubscribe(id);
-            self.out.push_back(StoreEvent::Ended(id, error.clone()));
-        }
+        self.mirror.say_odd(&path.escape_debug().to_string(), &mut self.out);
     }
 
     /// Tells the difference between what is known and what there is.
@@ -511,15 +431,5 @@ impl Zookeeper {
             _ => return Named::Else,
         };
         name.map_or(Named::Odd, Named::Is)
-    }
-
-    /// Whether what was read first of all is in the registry.
-    pub(super) fn check_known(&self) -> Result<(), StoreError> {
-        let is_lost = self.view.lost.is_some_and(|lost| self.now - lost >= self.ttl);
-        if self.view.known && !is_lost {
-            return Ok(());
-        }
-        let trouble = &self.view.trouble;
-        Err(unavailable(&format!("ZooKeeper cannot be watched: {trouble}")))
     }
 }
