@@ -342,6 +342,30 @@ fn nothing_is_lost_or_doubled_by_compaction() {
     assert_eq!(bench.ended, []);
 }
 
+#[test]
+fn what_cannot_be_read_again_after_a_compaction_is_not_known() {
+    let mut bench = Bench::new(1, 1);
+    bench.register(0, "a");
+    bench.subscribe(0);
+    bench.model().watches_lag = true;
+    bench.model().put_by_others("/elsewhere", "x");
+    bench.model().put_by_others("/elsewhere", "y");
+    bench.model().compact();
+    // The watch says that it was compacted, and nothing else comes.
+    bench.model().lost_answers = u32::MAX;
+    bench.model().watches_lag = false;
+    bench.pass(TTL - SECOND);
+    assert_eq!(bench.ended, []);
+    assert!(bench.stores[0].store.registry().is_ok());
+    bench.pass(SECOND + SECOND);
+    assert_eq!(bench.ended.len(), 1);
+    assert!(bench.stores[0].store.registry().is_err(), "nobody can say whether a is still there");
+    bench.model().lost_answers = 0;
+    bench.pass(2 * SECOND);
+    let stream = bench.subscribe(0);
+    assert_eq!(bench.read(stream), "=", "nobody has sent its heartbeats");
+}
+
 /// In the original both could happen.
 #[test]
 fn nothing_is_lost_between_the_snapshot_and_the_watch() {

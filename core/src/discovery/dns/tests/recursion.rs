@@ -1,0 +1,156 @@
+//! What is left to recursors.
+
+use super::*;
+
+/// What a server with recursors wants done.
+fn events(server: &mut Server) -> Vec<Event> {
+    core::iter::from_fn(|| server.poll()).collect()
+}
+
+fn recursing(count: u8) -> Server {
+    let mut config = Config::new(7);
+    config.recursors = (1..=count).map(|nth| ([10, 0, 0, nth], 53).into()).collect();
+    Server::new(config)
+}
+
+fn forward(
+    server: &mut Server,
+    asker: Asker,
+    query: &[u8],
+) -> (u64, core::net::SocketAddr, Vec<u8>) {
+    let mut out = Vec::new();
+    let verdict = server.query(Instant::ZERO, asker, query, None, &mut out);
+    assert_eq!((verdict, out.len()), (Verdict::Forwarded, 0));
+    match &events(server)[..] {
+        [Event::Ask { exchange, to, over, message }] => {
+            assert_eq!(*over, asker.transport());
+            (*exchange, *to, message.clone())
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What a recursor would say: the question, and one record.
+fn answer_to(message: &[u8], rcode: u8) -> Vec<u8> {
+    let (_, at) = Name::read(message, HEADER).unwrap();
+    let mut answer = message[..at + 4].to_vec();
+    (answer[2], answer[3], answer[7], answer[11]) = (0x81, 0x80 | rcode, 1, 0);
+    answer.extend_from_slice(&[0xc0, 0x0c, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4, 192, 0, 2, 1]);
+    answer
+}
+
+#[test]
+fn other_names_are_left_to_a_recursor() {
+    let mut server = recursing(2);
+    let query = ask("Example.org", kind::A, Some((4096, 0)));
+    let (exchange, to, message) = forward(&mut server, UDP, &query);
+    assert_eq!(to.to_string(), "10.0.0.1:53");
+    let asked = Query::read(&message).unwrap();
+    assert_ne!(asked.id, 0xabcd);
+    assert_eq!(asked.question.name.to_string(), "Example.org.");
+    assert_eq!(asked.edns, Some(Edns { size: 1232, version: 0, dnssec: true }));
+    // Another one's answer, another question's, a question, rubbish: all that may still come is the answer.
+    let good = answer_to(&message, 0);
+    let changed = |at: usize, byte: u8| {
+        let mut message = good.clone();
+        message[at] ^= byte;
+        message
+    };
+    for bad in
+        [&changed(0, 1), &changed(13, 1), &changed(2, 0x80), &changed(25, 1), &good[..11], b""]
+    {
+        server.progress(Instant::ZERO, exchange, Progress::Message(bad));
+        assert_eq!(events(&mut server), []);
+    }
+    // In another spelling: the asker gets his own.
+    server.progress(Instant::ZERO, exchange, Progress::Message(&changed(13, 0x20)));
+    let all = events(&mut server);
+    let [Event::Abandon(abandoned), Event::Answer(asker, answer)] = &all[..] else {
+        panic!("{all:?}")
+    };
+    assert_eq!((*abandoned, *asker), (exchange, UDP));
+    let answer = read(answer);
+    assert_eq!(answer.sections[0], ["Example.org. A 192.0.2.1"]);
+    assert_eq!(answer.flags & 0x0180, 0x0180);
+    assert_eq!(server.poll_timeout(), None);
+    // It is over.
+    server.progress(Instant::ZERO, exchange, Progress::Message(&good));
+    assert_eq!(events(&mut server), []);
+}
+
+#[test]
+fn the_next_recursor_is_asked_after_a_while_or_a_failure() {
+    let mut server = recursing(5);
+    let query = ask("example.org", kind::A, None);
+    let (mut exchange, mut to, mut message) = forward(&mut server, TCP, &query);
+    let mut ids = BTreeSet::from([message[..2].to_vec()]);
+    let mut now = Instant::ZERO;
+    for way in 0..4 {
+        match way {
+            0 => {
+                assert_eq!(server.poll_timeout(), Some(now + Duration::from_secs(2)));
+                now = now + Duration::from_secs(2);
+                server.handle_timeout(now);
+            }
+            1 => server.progress(now, exchange, Progress::Failed),
+            2 => server.progress(now, exchange, Progress::Message(&answer_to(&message, 2))),
+            _ => {
+                // A server that knows no EDNS need not repeat the question.
+                let mut short = message[..HEADER].to_vec();
+                (short[2], short[3], short[5]) = (0x80, 1, 0);
+                server.progress(now, exchange, Progress::Message(&short));
+            }
+        }
+        let all = events(&mut server);
+        let [Event::Abandon(old), Event::Ask { exchange: new, to: next, message: asked, .. }] =
+            &all[..]
+        else {
+            panic!("{way}: {all:?}")
+        };
+        assert_eq!(*old, exchange);
+        assert_ne!((*next, *new), (to, exchange));
+        (exchange, to, message) = (*new, *next, asked.clone());
+        ids.insert(message[..2].to_vec());
+    }
+    assert_eq!(ids.len(), 5, "each has an id of its own");
+    server.progress(now, exchange, Progress::Failed);
+    let all = events(&mut server);
+    let [Event::Abandon(_), Event::Answer(TCP, answer)] = &all[..] else { panic!("{all:?}") };
+    assert_eq!((read(answer).rcode, read(answer).flags & 0x0480), (2, 0x0080));
+    // What the last one says is passed on, whatever it is.
+    let mut server = recursing(1);
+    let (exchange, _, message) = forward(&mut server, UDP, &query);
+    server.progress(now, exchange, Progress::Message(&answer_to(&message, 5)));
+    let all = events(&mut server);
+    let [_, Event::Answer(UDP, answer)] = &all[..] else { panic!("{all:?}") };
+    assert_eq!(read(answer).rcode, 5);
+}
+
+#[test]
+fn a_recursor_is_not_asked_too_much_nor_believed_in_everything() {
+    let mut config = Config::new(7);
+    config.recursors = vec![([10, 0, 0, 1], 53).into()];
+    config.forwarded = 2;
+    let mut server = Server::new(config);
+    let query = ask("example.org", kind::A, None);
+    let (exchange, _, message) = forward(&mut server, UDP, &query);
+    forward(&mut server, UDP, &query);
+    let mut out = Vec::new();
+    let verdict = server.query(Instant::ZERO, UDP, &query, None, &mut out);
+    assert_eq!((verdict, read(&out).rcode), (Verdict::Answered, 2));
+    // More than its asker takes is truncated.
+    let mut long = answer_to(&message, 0);
+    long[7] = 40;
+    for _ in 1..40 {
+        long.extend_from_slice(&[0xc0, 0x0c, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4, 192, 0, 2, 1]);
+    }
+    server.progress(Instant::ZERO, exchange, Progress::Message(&long));
+    let all = events(&mut server);
+    let [_, Event::Answer(_, answer)] = &all[..] else { panic!("{all:?}") };
+    assert_eq!((answer.len(), read(answer).flags & 0x0200), (29, 0x0200));
+    // A transfer is not passed on.
+    out.clear();
+    let verdict =
+        server.query(Instant::ZERO, TCP, &ask("example.org", kind::AXFR, None), None, &mut out);
+    assert_eq!((verdict, read(&out).rcode), (Verdict::Answered, 5));
+}
