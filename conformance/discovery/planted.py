@@ -94,7 +94,7 @@ FAULTS = [
             (
                 "core/src/discovery/store/etcd/view.rs",
                 "    fn view_failed(&mut self, reason: String) {\n",
-                "    fn view_failed(&mut self, reason: String) {\n        if self.view.is_live() {\n            return;\n        }\n",
+                "    fn view_failed(&mut self, reason: String) {\n        if self.mirror.is_live() {\n            return;\n        }\n",
             )
         ],
     ),

@@ -204,7 +204,8 @@ def alone(java, jar, binary):
     """A server that is there before its ZooKeeper, and after it; one that has lost everything."""
     zookeeper = ZooKeeper(java, jar, 1)
     try:
-        server = Discoverd(binary, zookeeper.servers)
+        # Longer than a JVM takes to start on a busy machine: until then streams go on.
+        server = Discoverd(binary, zookeeper.servers, "-ttl", "30s")
         began = time.time()
         client = server.client()
         try:
