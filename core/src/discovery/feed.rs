@@ -37,6 +37,8 @@ pub(super) struct Subscription {
     /// All changes up to this one were told, or are to be told with a larger number.
     pub(super) told: Option<u64>,
     begun: u64,
+    /// Whom it knows, or is about to be told, to lead each service, until it is told that that one is gone.
+    pub(super) leaders: BTreeMap<Arc<str>, Arc<str>>,
     /// It was not read to its end since it became ready.
     pub(super) unread: bool,
     /// It is in the queue of those that are ready.
@@ -54,12 +56,18 @@ pub(super) enum Change {
     },
     /// Who leads now, if anybody does.
     Leader(Arc<str>, Option<Arc<Instance>>),
-    Document(Arc<str>, Document, Option<Kept>),
+    Document {
+        service: Arc<str>,
+        which: Document,
+        kept: Option<Kept>,
+        /// Whether it was told to be there before.
+        told: Told,
+    },
     /// All since the change that the subscriber knew is told.
     Resumed,
 }
 
-/// Whether a subscriber knows an instance of that address.
+/// Whether a subscriber knows an instance of that address, or such a document.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Told {
     No,
@@ -87,7 +95,9 @@ impl Change {
         match self {
             Self::Instance { instance, .. } => Some(Place::of(instance)),
             Self::Leader(service, _) => Some(Place::Leader(Arc::clone(service))),
-            Self::Document(service, which, _) => Some(Place::Document(Arc::clone(service), *which)),
+            Self::Document { service, which, .. } => {
+                Some(Place::Document(Arc::clone(service), *which))
+            }
             Self::Resumed => None,
         }
     }
@@ -103,6 +113,7 @@ impl Subscription {
             places: BTreeMap::new(),
             told: None,
             begun: 0,
+            leaders: BTreeMap::new(),
             unread: false,
             queued: false,
         }
@@ -110,6 +121,13 @@ impl Subscription {
 
     /// It is ready to be read: there is the marker at least.
     pub(super) fn begin(&mut self, snapshot: Arc<[Event]>, number: u64) {
+        if !matches!(self.topic, Topic::Instances(_)) {
+            for event in &*snapshot {
+                if let Event::Leader(leader) = event {
+                    self.note_leader(leader);
+                }
+            }
+        }
         self.snapshot = Some((snapshot, 0));
         self.begun = number;
         (self.unread, self.queued) = (true, true);
@@ -135,16 +153,20 @@ impl Subscription {
         let Some(place) = change.place() else { return false };
         let mut change = change.clone();
         let before = self.places.remove(&place).and_then(|at| self.changes.remove(&at));
-        if let (Change::Instance { told, .. }, Some(Change::Instance { told: was_told, .. })) =
-            (&mut change, before)
+        if let (
+            Change::Instance { told, .. } | Change::Document { told, .. },
+            Some(Change::Instance { told: was_told, .. } | Change::Document { told: was_told, .. }),
+        ) = (&mut change, before)
         {
             *told = was_told;
         }
         let is_seen = match &change {
             Change::Instance { online, told, .. } => *online || *told != Told::No,
-            // That nobody leads is seen by what becomes of the instances.
-            Change::Leader(_, leader) => leader.is_some(),
-            Change::Document(..) | Change::Resumed => true,
+            Change::Document { kept, told, .. } => kept.is_some() || *told != Told::No,
+            Change::Leader(service, leader) => {
+                leader.is_some() || self.leaders.contains_key(service)
+            }
+            Change::Resumed => true,
         };
         if is_seen {
             self.places.insert(place, number);
@@ -178,16 +200,36 @@ impl Subscription {
             self.told = Some(number);
             let is_whole = !matches!(self.topic, Topic::Instances(_));
             return Some(match change {
-                Change::Instance { instance, online: false, .. } => Event::Offline(instance),
+                Change::Instance { instance, online: false, .. } => {
+                    if self.leaders.get(&instance.service) == Some(&instance.address) {
+                        self.leaders.remove(&instance.service);
+                    }
+                    Event::Offline(instance)
+                }
                 Change::Instance { instance, told: Told::Yes, .. } if is_whole => {
                     Event::Updated(instance)
                 }
                 Change::Instance { instance, .. } => Event::Online(instance),
-                Change::Leader(_, Some(leader)) => Event::Leader(leader),
-                Change::Leader(_, None) => continue,
-                Change::Document(service, which, kept) => Event::Document(service, which, kept),
+                Change::Leader(_, Some(leader)) => {
+                    self.note_leader(&leader);
+                    Event::Leader(leader)
+                }
+                Change::Leader(service, None) => {
+                    // Who was told that the leader is gone knows that nobody leads.
+                    if self.leaders.remove(&service).is_none() {
+                        continue;
+                    }
+                    Event::Leaderless(service)
+                }
+                Change::Document { service, which, kept, .. } => {
+                    Event::Document(service, which, kept)
+                }
                 Change::Resumed => Event::Resumed,
             });
         }
+    }
+
+    fn note_leader(&mut self, leader: &Instance) {
+        self.leaders.insert(Arc::clone(&leader.service), Arc::clone(&leader.address));
     }
 }

@@ -113,6 +113,9 @@ pub enum Event {
     Offline(Arc<Instance>),
     /// It leads its service now. Only to those who read services whole.
     Leader(Arc<Instance>),
+    /// Nobody leads that service any more, though the instance that was told to lead it may be there. Only to those who read
+    /// services whole.
+    Leaderless(Arc<str>),
     /// A service's document is so now, or was removed. Only to those who read services whole.
     Document(Arc<str>, Document, Option<Kept>),
     /// All that were there when the subscription began have been told.
@@ -139,7 +142,7 @@ impl Event {
                 ..Update::MARKER
             },
             Self::Current | Self::Resumed => Update::MARKER,
-            Self::Leader(_) | Self::Document(..) => return None,
+            Self::Leader(_) | Self::Leaderless(_) | Self::Document(..) => return None,
         })
     }
 }

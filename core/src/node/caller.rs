@@ -165,6 +165,10 @@ impl Caller {
                 return match http.receive(&mut env.http(id), unread, out) {
                     Ok((taken, next)) => {
                         self.used += taken;
+                        if taken > 0 && !http.is_in_request(0) {
+                            // The next request, which may have begun to come, has its own time.
+                            self.socket.set_deadline(env.timers, None);
+                        }
                         self.go_on(env, next)
                     }
                     Err(error) => {

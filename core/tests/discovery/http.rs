@@ -498,3 +498,20 @@ fn a_half_closed_client_is_answered() {
     assert!(world.peers[&id].closed.is_some());
     assert_eq!(done(&mut world, "GET", "/services", "").body, "[\"web\"]");
 }
+
+/// Each request has its own time to come, however many come on one connection.
+#[test]
+fn who_sends_one_request_behind_the_other_is_not_cut_off() {
+    let mut world = World::in_memory();
+    let id = open(&mut world);
+    let one = request("GET", "/ping", "");
+    let (head, tail) = one.split_at(20);
+    world.send(id, head.as_bytes());
+    for _ in 0..160 {
+        world.pass(Duration::from_millis(500));
+        // The rest of that request, and the beginning of the next.
+        world.send(id, format!("{tail}{head}").as_bytes());
+    }
+    let raw = String::from_utf8_lossy(&world.peers[&id].raw).into_owned();
+    assert_eq!((raw.matches("200 OK").count(), raw.contains("408")), (160, false));
+}

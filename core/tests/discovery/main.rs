@@ -14,4 +14,5 @@ mod peer;
 mod shared_worlds;
 mod worlds;
 mod zookeeper;
+mod zookeeper_deadline;
 mod zookeeper_store;

@@ -7,7 +7,9 @@ use std::time::Duration;
 use libswarm::Instant;
 use libswarm::discovery::store::suite;
 use libswarm::discovery::store::zookeeper::{Config, DEADLINE};
-use libswarm::discovery::{Attributes, Expect, Store, StoreError, StoreEvent, TTL, Zookeeper};
+use libswarm::discovery::{
+    Attributes, Document, Expect, Store, StoreError, StoreEvent, StoreInput, TTL, Zookeeper,
+};
 use libswarm::job::Upstream;
 
 use crate::bench::{self, OnModel, Told};
@@ -516,4 +518,58 @@ fn one_that_is_too_old_is_told_to_be() {
     let request = bench.start(at, "a", None);
     let error = bench.done.remove(&request).unwrap().unwrap_err().to_string();
     assert!(error.contains("older than ZooKeeper 3.6"), "{error}");
+}
+
+/// Else two nodes could be one instance.
+#[test]
+fn names_that_nobody_may_register_are_left_alone() {
+    let mut bench = Bench::new(1, 1);
+    bench.register(0, "a");
+    for path in ["web/b%2Fc", "web%2Fb/c", "web/x%0Ay", "%2Fweb/meta"] {
+        let path = format!("/discoverd/instances/{path}");
+        bench.model().put_by_others(&path, r#"{"attributes":null,"text":"phantom"}"#);
+        bench.model().put_by_others(&format!("{path}/0x1"), "");
+    }
+    bench.settle();
+    let again = bench.open();
+    for at in [0, again] {
+        let registry = bench.stores[at].store.registry().expect("it is known");
+        let all: Vec<_> = registry.services().collect();
+        assert_eq!(all.len(), 1, "{all:?}");
+        assert_eq!(registry.instances("web").count(), 1);
+        assert_eq!(registry.document("web", Document::Meta), None);
+    }
+    assert!(
+        bench.stores[0]
+            .warnings
+            .iter()
+            .any(|it| it.contains("is nothing that discoverd has written"))
+    );
+}
+
+/// One that answers each greeting with no session is lost, as others are, and not dialed again at once.
+#[test]
+fn who_grants_no_session_is_dialed_after_a_pause() {
+    let mut store = Zookeeper::new(Instant::ZERO, config(1, 1));
+    let mut dials = 0;
+    while dials < 100
+        && let Some(event) = store.poll()
+    {
+        match event {
+            StoreEvent::Connect { id, .. } => {
+                dials += 1;
+                store.handle(Instant::ZERO, StoreInput::Connected(id));
+            }
+            StoreEvent::Write(id, _) => {
+                let mut greeting = vec![0, 0, 0, 36, 0, 0, 0, 0, 0, 0, 0, 0];
+                greeting.extend_from_slice(&[0; 8]);
+                greeting.extend_from_slice(&[0, 0, 0, 16]);
+                greeting.extend_from_slice(&[0; 16]);
+                store.handle(Instant::ZERO, StoreInput::Received(id, &greeting));
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(dials, 1);
+    assert!(store.poll_timeout().is_some_and(|due| due > Instant::ZERO));
 }

@@ -59,6 +59,9 @@ impl<'a> Told<'a> {
             Event::Updated(it) => ("update", it),
             Event::Offline(it) => ("down", it),
             Event::Leader(it) => ("leader", it),
+            Event::Leaderless(name) => {
+                return (shape != Shape::Instances).then(|| Self::new(name, "leader"));
+            }
             Event::Document(name, Document::Meta, kept) => {
                 let service_meta = Some(kept.as_ref().map(Meta::from));
                 let told = Self { service_meta, ..Self::new(name, "service_meta") };

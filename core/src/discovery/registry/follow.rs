@@ -98,7 +98,7 @@ impl Registry {
         for gone in self.gone.range(first..) {
             let service = match &gone.change {
                 Change::Instance { instance, .. } => &instance.service,
-                Change::Document(service, ..) | Change::Leader(service, _) => service,
+                Change::Document { service, .. } | Change::Leader(service, _) => service,
                 Change::Resumed => continue,
             };
             if is_about(service) {
@@ -120,13 +120,19 @@ impl Registry {
             }
             for (which, (kept, number)) in &service.documents {
                 if *number > since {
-                    let change = Change::Document(Arc::clone(name), *which, Some(kept.clone()));
+                    let (service, kept) = (Arc::clone(name), Some(kept.clone()));
+                    let change =
+                        Change::Document { service, which: *which, kept, told: Told::Perhaps };
                     subscription.add(&change, *number);
                 }
             }
             if service.led > since {
+                // Some other one, for all that is known.
+                subscription.leaders.insert(Arc::clone(name), Arc::from(""));
                 let change = Change::Leader(Arc::clone(name), service.leader.clone());
                 subscription.add(&change, service.led);
+            } else if let Some(leader) = &service.leader {
+                subscription.leaders.insert(Arc::clone(name), Arc::clone(&leader.address));
             }
         }
     }

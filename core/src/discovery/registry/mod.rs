@@ -226,7 +226,9 @@ impl Registry {
         let (name, found) = entry(&mut self.services, service);
         let kept = text.map(|text| Kept { text, index });
         let number = self.number + 1;
-        let change = Change::Document(Arc::clone(&name), which, kept.clone());
+        let told = if found.documents.contains_key(&which) { Told::Yes } else { Told::No };
+        let change =
+            Change::Document { service: Arc::clone(&name), which, kept: kept.clone(), told };
         if !found.exists() {
             self.names.add(&name);
         }

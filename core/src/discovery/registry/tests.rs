@@ -21,6 +21,7 @@ fn shown(event: &Event) -> String {
         Event::Offline(it) => format!("-{}", it.address),
         Event::Updated(it) => format!("~{}@{}", it.address, it.created),
         Event::Leader(it) => format!("!{}@{}", it.address, it.created),
+        Event::Leaderless(_) => "!".into(),
         Event::Document(_, which, kept) => {
             let kept = kept.as_ref().map(|kept| format!("{}@{}", kept.text, kept.index));
             format!("{}:{}", which.name(), kept.unwrap_or_default())
@@ -248,6 +249,7 @@ impl View {
                 assert!(before.is_some() || self.3, "{it:?} was never told");
             }
             Event::Leader(it) => self.2 = Some(it.address.to_string()),
+            Event::Leaderless(_) => self.2 = None,
             Event::Document(..) => {}
             Event::Offline(it) => {
                 let before = self.0.remove(&*it.address);
@@ -257,6 +259,59 @@ impl View {
                 assert!(!core::mem::replace(&mut self.1, true), "twice");
             }
         }
+    }
+}
+
+/// A reader that does not read costs no more than what there is.
+#[test]
+fn what_came_and_went_unread_is_not_kept() {
+    let mut registry = Registry::new();
+    let id = registry.subscribe(Interest::All(None));
+    assert_eq!(registry.next(id), Some(Event::Current));
+    for nth in 0..100 {
+        let name = format!("s{nth}");
+        registry.set_document(&name, Document::Service, Some("oldest".into()), 4 * nth + 1);
+        registry.put(&name, "a", None, 4 * nth + 2);
+        registry.remove(&name, "a", 4 * nth + 3);
+        registry.set_document(&name, Document::Service, None, 4 * nth + 4);
+    }
+    assert!(registry.subscriptions.get(id.0).unwrap().changes.is_empty());
+    assert_eq!(registry.next(id), None);
+}
+
+/// Who has not read that another one led, and is gone, still has to hear that the one before leads no more.
+#[test]
+fn a_leader_that_leads_no_more_is_told_to_those_who_knew_it() {
+    for resumes in [false, true] {
+        let mut registry = Registry::new();
+        registry.set_document("web", Document::Service, Some("manual".into()), 1);
+        registry.put("web", "x", None, 2);
+        registry.put("web", "y", None, 3);
+        registry.set_document("web", Document::Leader, Some("x".into()), 4);
+        let mut id = registry.subscribe(Interest::Service("web", None));
+        let mut leader = None;
+        let mut read = |registry: &mut Registry, id| {
+            while let Some(event) = registry.next(id) {
+                match event {
+                    Event::Leader(it) => leader = Some(it.address.to_string()),
+                    Event::Leaderless(_) => leader = None,
+                    _ => {}
+                }
+            }
+            leader.clone()
+        };
+        assert_eq!(read(&mut registry, id).as_deref(), Some("x"));
+        let since = registry.told(id);
+        if resumes {
+            registry.unsubscribe(id);
+        }
+        registry.set_document("web", Document::Leader, Some("y".into()), 5);
+        registry.remove("web", "y", 6);
+        if resumes {
+            id = registry.subscribe(Interest::Service("web", since));
+        }
+        assert_eq!(read(&mut registry, id), None);
+        assert_eq!(registry.leader("web"), None);
     }
 }
 

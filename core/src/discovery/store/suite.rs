@@ -208,6 +208,7 @@ impl Bench<'_> {
                 }
                 Event::Offline(it) => format!("-{}", it.address),
                 Event::Leader(it) => format!("!{}", it.address),
+                Event::Leaderless(_) => "!".to_string(),
                 Event::Document(service, which, kept) => {
                     let text = kept.as_ref().map_or("", |kept| &kept.text);
                     format!("{service}/{}:{text}", which.name())

@@ -11,6 +11,7 @@ use serde::Deserialize as Derive;
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 
 use crate::discovery::Document;
+use crate::discovery::instance::check;
 use crate::discovery::store::value;
 use crate::docker::base64;
 use crate::rpc::Attributes;
@@ -190,7 +191,7 @@ impl Kv {
         let key = String::from_utf8(decode_base64(&self.key)?).ok()?;
         let name = key.strip_prefix(PREFIX)?;
         let (service, address) = name.split_once('/')?;
-        let is_one = !service.is_empty() && !address.is_empty() && !address.contains('/');
+        let is_one = check("Name", service).is_ok() && check("Addr", address).is_ok();
         is_one.then(|| name.to_owned())
     }
 
@@ -198,7 +199,7 @@ impl Kv {
     pub(super) fn document(&self) -> Option<(String, Document)> {
         let key = String::from_utf8(decode_base64(&self.key)?).ok()?;
         let (service, which) = key.strip_prefix(DOCUMENTS)?.split_once('/')?;
-        let which = Document::from_name(which).filter(|_| !service.is_empty())?;
+        let which = Document::from_name(which).filter(|_| check("Name", service).is_ok())?;
         Some((service.to_owned(), which))
     }
 

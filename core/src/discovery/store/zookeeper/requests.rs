@@ -579,7 +579,8 @@ impl Zookeeper {
         let error = self.mirror.late(&request.trouble);
         let was_finished = request.stage == Stage::Finished;
         if was_finished && self.mirror.is_live() {
-            // It is about to be answered.
+            // It is about to be answered, unless the connection is lost before that.
+            request.deadline = self.timers.set(self.now + LONGEST_PAUSE, Due::Deadline(key));
             return;
         }
         request.result = Some(Err(error));

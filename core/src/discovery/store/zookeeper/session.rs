@@ -325,6 +325,9 @@ impl Session {
     fn greeted(&mut self, now: Instant, greeting: Greeting<'_>) {
         let Some(wire) = &mut self.wire else { return };
         if greeting.timeout <= 0 {
+            if self.id == 0 {
+                return self.lose(now, "it grants no session");
+            }
             // The session is gone; this server is not to blame.
             let id = wire.id;
             self.wire = None;

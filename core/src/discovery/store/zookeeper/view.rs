@@ -1,5 +1,6 @@
 //! What is in ZooKeeper, as it is known here: a watch on all of it, then everything read once, then what the watch names.
 
+use alloc::borrow::Cow;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -11,6 +12,7 @@ use super::names::{escape, unescape};
 use super::session::{Purpose, Reply, is_refusal};
 use super::{Due, Step, Zookeeper, refusal, value};
 use crate::discovery::Document;
+use crate::discovery::instance::check;
 use crate::rpc::Attributes;
 use crate::timers::TimerKey;
 
@@ -414,6 +416,11 @@ pub(super) fn document_of(name: &str) -> Option<(&str, Document)> {
     Some((service, Document::from_name(which)?))
 }
 
+/// What a node is named after, if that can be the name of something: else two nodes could be one instance.
+fn named(node: &str) -> Option<String> {
+    unescape(node).filter(|name| check("Name", name).is_ok()).map(Cow::into_owned)
+}
+
 impl Zookeeper {
     fn name_of(&self, path: &str) -> Named {
         let Some(rest) = path.strip_prefix(&*self.base).and_then(|it| it.strip_prefix('/')) else {
@@ -422,11 +429,12 @@ impl Zookeeper {
         let nodes: Vec<&str> = rest.splitn(5, '/').collect();
         let name = match *nodes {
             [INSTANCES, service, address] | [INSTANCES, service, address, _] => {
-                unescape(service).zip(unescape(address)).map(|(s, a)| format!("{s}/{a}"))
+                let (service, address) = (named(service), named(address));
+                service.zip(address).map(|(service, address)| format!("{service}/{address}"))
             }
             [DOCUMENTS, service, which] => {
                 let which = Document::from_name(which);
-                unescape(service).zip(which).map(|(s, which)| document_name(&s, which))
+                named(service).zip(which).map(|(service, which)| document_name(&service, which))
             }
             _ => return Named::Else,
         };
