@@ -25,6 +25,8 @@ pub struct JournalFiles {
 
 const JOURNAL: &str = "journal";
 const NEXT: &str = "journal.next";
+/// What was cut off last, for whoever wants to look at it.
+const CUT: &str = "journal.cut";
 const LOCK: &str = "lock";
 /// So many bytes of zeros are written ahead.
 const AHEAD: usize = 256 * 1024;
@@ -76,10 +78,18 @@ impl JournalFiles {
         self.folder.join(JOURNAL)
     }
 
-    /// Cuts the journal to that length.
-    pub(super) fn cut(&mut self, length: u64) -> Result<(), String> {
+    /// Cuts the journal, which holds `content`, to that length. What is cut off and is not just room stays in another file: a
+    /// torn end was never acknowledged, but a disk that has damaged what lay before it looks the same.
+    pub(super) fn cut(&mut self, length: u64, content: &[u8]) -> Result<(), String> {
         (self.length, self.room) = (length, length);
+        let rest = usize::try_from(length).ok().and_then(|length| content.get(length..));
+        let rest = rest.unwrap_or_default();
+        let end = rest.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        let rest = &rest[..end];
         let cut = || {
+            if !rest.is_empty() {
+                fs::write(self.folder.join(CUT), rest)?;
+            }
             if self.journal.metadata()?.len() == length {
                 return Ok(());
             }
@@ -225,7 +235,9 @@ mod tests {
         let (whole, room) = content.split_at(b"new and behind".len());
         assert_eq!(whole, b"new and behind");
         assert!(room.len() == AHEAD && room.iter().all(|byte| *byte == 0));
-        files.cut(3).unwrap();
+        files.cut(3, &content).unwrap();
+        // Without the room behind it.
+        assert_eq!(fs::read(folder.0.join("deep/er").join(CUT)).unwrap(), b" and behind");
         for part in [&b"er"[..], b" and ", b"newest"] {
             files.persist(&Persist::Append(part.to_vec())).unwrap();
         }

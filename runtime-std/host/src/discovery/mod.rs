@@ -122,7 +122,7 @@ impl Discovery {
                 let (mut files, content) = JournalFiles::open(&folder)?;
                 let (journal, whole) = discovery::Journal::load(now, ttl, &content)
                     .map_err(|error| format!("{}: {error}", files.path().display()))?;
-                files.cut(whole)?;
+                files.cut(whole, &content)?;
                 let agent = Agent::new(Box::new(journal), external);
                 Ok(Opened { agent, journal: Some(files), upstreams: Vec::new() })
             }

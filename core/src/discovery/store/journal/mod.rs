@@ -166,10 +166,11 @@ impl Journal {
         }
         let whole = (file.len() - rest.len()) as u64;
         // Zeros are room that was made ahead of what was to come.
-        if rest.iter().any(|byte| *byte != 0) {
-            let cut = rest.len();
+        if let Some(last) = rest.iter().rposition(|byte| *byte != 0) {
+            let cut = last + 1;
             journal.warnings.push_back(format!(
-                "the journal ends in {cut} bytes that were not written to the end; they are cut off"
+                "the last {cut} bytes of the journal, from {whole} on, are not whole and are cut off: they were not written to the \
+                 end, or the disk has damaged them"
             ));
         }
         journal.index = journal.registry.index();

@@ -322,8 +322,9 @@ fn a_torn_end_is_cut_off_and_written_over() {
     torn.file.truncate(whole.len() + 5);
     let mut torn = Bench::open(torn, Instant::ZERO);
     torn.poll();
-    let warning = "the journal ends in 5 bytes that were not written to the end; they are cut off";
-    assert_eq!(torn.warnings, [warning]);
+    let [warning] = &*torn.warnings else { panic!("{:?}", torn.warnings) };
+    let from = whole.len();
+    assert!(warning.starts_with(&format!("the last 5 bytes of the journal, from {from} on, are")));
 }
 
 #[test]
