@@ -230,8 +230,9 @@ impl Node {
                 forward.done();
                 false
             }
-            Input::PeerShutdown(_)
-            | Input::ConnectFailed(..)
+            // Nobody can end a socket for datagrams; one without bytes, which anybody can send in the server's name, looks so.
+            Input::PeerShutdown(_) => !forward.is_endless(),
+            Input::ConnectFailed(..)
             | Input::Failed(..)
             | Input::Broken(_)
             | Input::WriteFailed(_) => true,

@@ -28,6 +28,8 @@ struct World {
     /// Nobody reads what is written, so that writes are not done.
     stalled: bool,
     waiting: Vec<ConnId>,
+    /// Whose half here has ended.
+    ended: Vec<ConnId>,
 }
 
 fn store() -> Memory {
@@ -69,6 +71,7 @@ impl World {
             closed: BTreeMap::new(),
             stalled: false,
             waiting: Vec::new(),
+            ended: Vec::new(),
         }
     }
 
@@ -90,6 +93,7 @@ impl World {
                 Action::Write { conn, length } => {
                     assert!(length > 0 && length == out.len());
                     assert!(!self.waiting.contains(&conn) && !self.closed.contains_key(&conn));
+                    assert!(!self.ended.contains(&conn), "written behind the end");
                     self.written.entry(conn).or_default().extend_from_slice(&out);
                     if self.stalled {
                         self.waiting.push(conn);
@@ -97,7 +101,10 @@ impl World {
                         self.node.handle(self.now, Input::Done(conn));
                     }
                 }
-                Action::Shutdown(conn) => self.node.handle(self.now, Input::Done(conn)),
+                Action::Shutdown(conn) => {
+                    self.ended.push(conn);
+                    self.node.handle(self.now, Input::Done(conn));
+                }
                 Action::Read(conn) => {
                     assert!(!self.granted.contains(&conn), "two reads are granted at once");
                     self.granted.push(conn);
@@ -389,6 +396,37 @@ fn questions_of_a_connection_go_to_recursors_over_tcp() {
         (world.node.upstream_connections(), world.node.poll_timeout()),
         (0, Some(Instant::MAX))
     );
+}
+
+#[test]
+fn what_a_recursor_says_too_late_is_dropped() {
+    let mut world = World::new(recursors(1));
+    let conn = world.connect();
+    world.receive(conn, &[&framed(&question(5, "example.org", A))[..], &[0, 0]].concat());
+    assert_eq!(world.ended, [conn], "what is no question ends it");
+    let (server, _) = world.asked.pop().unwrap();
+    world.input(Input::Connected(server));
+    let asked = world.written[&server].clone();
+    assert!(world.receive(server, &framed(&answer(&asked[2..]))));
+    assert!(world.answers(conn).is_empty() && world.closed.contains_key(&server));
+    world.input(Input::PeerShutdown(conn));
+    assert_eq!(world.closed[&conn], CloseReason::NoQuery);
+}
+
+#[test]
+fn a_datagram_without_bytes_ends_nothing() {
+    for empty in [Input::PeerShutdown as fn(_) -> _, |conn| Input::Received(conn, b"")] {
+        let mut world = World::new(recursors(2));
+        world.ask(&question(9, "example.org", A));
+        let (server, _) = world.asked.pop().unwrap();
+        world.input(Input::Connected(server));
+        let asked = world.written[&server].clone();
+        world.granted.retain(|granted| *granted != server);
+        world.input(empty(server));
+        assert!(world.sent.is_empty() && world.asked.is_empty());
+        world.input(Input::Received(server, &answer(&asked)));
+        assert_eq!(world.sent.len(), 1, "the answer still counts");
+    }
 }
 
 #[test]
