@@ -419,7 +419,8 @@ fn write_soa(asked: &Asked<'_>, section: Section, registry: &Registry, reply: &m
     });
 }
 
-/// Which of so many records are told, by chance: a few in a datagram, all in a stream, which begins anywhere.
+/// Which of so many records are told, by chance: a few in a datagram, in a stream all that fit in,
+/// beginning anywhere.
 fn pick(
     random: &mut fastrand::Rng,
     count: usize,
@@ -508,7 +509,10 @@ fn write(
         };
         is_there = true;
         if written.is_none() {
-            reply.truncate();
+            // Over TCP nobody could ask again for more; which ones are left out is chance.
+            if transport == Transport::Udp {
+                reply.truncate();
+            }
             return true;
         }
     }
