@@ -365,6 +365,45 @@ fn when_no_recursor_answers_the_client_is_told() {
     assert_eq!(world.node.upstream_connections(), 0);
 }
 
+/// At 1,000 questions a second a silent server would have the places of all others that are under way.
+#[test]
+fn a_silent_recursor_does_not_keep_others_from_being_asked() {
+    let mut world = World::new(recursors(2));
+    let mut known = BTreeMap::from([("10.0.0.1:53", 0), ("10.0.0.2:53", 0)]);
+    let (mut answered, mut refused) = (0, 0);
+    for tick in 0..8000_u16 {
+        world.pass(Duration::from_millis(1));
+        // The first one is there again, after a while.
+        let is_there = tick >= 4000;
+        world.input(Input::Datagram(SocketId(0), peer(), &question(tick, "example.org", A)));
+        while let Some((server, to)) = world.asked.pop() {
+            world.input(Input::Connected(server));
+            let Remote::Datagram(to) = to else { panic!("{to}") };
+            *known.get_mut(&*to.to_string()).unwrap() += 1;
+            if is_there || to == "10.0.0.2:53".parse().unwrap() {
+                let said = answer(&world.written[&server]);
+                assert!(world.receive(server, &said));
+            }
+        }
+        for (.., said) in world.sent.drain(..) {
+            // Before it is known to be silent there are more questions than places.
+            *if rcode(&said) == 0 { &mut answered } else { &mut refused } += 1;
+            assert!(rcode(&said) == 0 || tick <= 2001, "refused after {tick} ms");
+        }
+    }
+    assert_eq!((answered + refused, known["10.0.0.1:53"]), (8000, 1024));
+    // One question tries it again, and then all go there.
+    world.pass(Duration::from_secs(10));
+    for tick in 0..2 {
+        world.ask(&question(tick, "example.org", A));
+        let (server, to) = world.asked.pop().unwrap();
+        assert_eq!(to.to_string(), "udp://10.0.0.1:53");
+        world.input(Input::Connected(server));
+        let said = answer(&world.written[&server]);
+        assert!(world.receive(server, &said));
+    }
+}
+
 #[test]
 fn questions_of_a_connection_go_to_recursors_over_tcp() {
     let mut world = World::new(recursors(1));
