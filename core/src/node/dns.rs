@@ -198,6 +198,7 @@ impl Node {
                         dns.answers.heads.push_back((socket, peer, message.len()));
                     }
                 }
+                Event::Warn(line) => self.logs.push_back(line),
                 Event::Answer(Asker::Stream(id), message) => {
                     self.with_resolver(id, |resolver, env| resolver.answer(env, &message));
                 }

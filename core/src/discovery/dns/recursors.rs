@@ -1,6 +1,8 @@
 //! Questions for names of other zones, and the servers that are asked in place of this one.
 
 use alloc::collections::{BTreeMap, VecDeque};
+use alloc::format;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -23,6 +25,8 @@ pub(super) struct Recursors {
     exchanges: u64,
     timers: Timers<u64>,
     events: VecDeque<Event>,
+    /// The log says that none of them answers.
+    is_said: bool,
 }
 
 #[derive(Debug)]
@@ -69,6 +73,7 @@ impl Recursors {
             exchanges: 0,
             timers: Timers::new(),
             events: VecDeque::new(),
+            is_said: false,
         }
     }
 
@@ -117,6 +122,7 @@ impl Recursors {
     ) {
         let next = self.servers.get(server).filter(|_| tries <= self.servers.len());
         let Some(to) = next.map(|it| it.address) else {
+            self.say_lost();
             let mut message = Vec::new();
             let size = room(&query, asker.transport());
             Reply::new(&query, flag::RECURSION_AVAILABLE, size, &mut message)
@@ -161,6 +167,23 @@ impl Recursors {
         let server = &mut self.servers[server];
         server.heard = Some(now);
         server.avoided = None;
+        if core::mem::take(&mut self.is_said) {
+            let line = format!("the recursor {} answers again", server.address);
+            self.events.push_back(Event::Warn(line));
+        }
+    }
+
+    /// Says once that all are silent.
+    fn say_lost(&mut self) {
+        if self.servers.iter().all(|it| it.avoided.is_some())
+            && !core::mem::replace(&mut self.is_said, true)
+        {
+            let all: Vec<String> = self.servers.iter().map(|it| it.address.to_string()).collect();
+            self.events.push_back(Event::Warn(format!(
+                "no recursor answers ({}): other names than discoverd's are SERVFAIL; asking on, and saying so when one answers",
+                all.join(", ")
+            )));
+        }
     }
 
     /// A server has not answered. If it has answered others meanwhile, that is the question's fault and not its own.

@@ -176,6 +176,52 @@ fn questions_do_not_begin_with_a_recursor_that_is_silent() {
     assert_ne!(asked_at(&mut server, at(17)).1, first);
 }
 
+/// What the log is told by what there is to be done, and whom to ask if that is part of it.
+fn logged(server: &mut Server) -> (Vec<String>, Option<u64>) {
+    let (mut lines, mut asked) = (Vec::new(), None);
+    for event in events(server) {
+        match event {
+            Event::Warn(line) => lines.push(line),
+            Event::Ask { exchange, .. } => asked = Some(exchange),
+            Event::Abandon(_) | Event::Answer(..) => {}
+        }
+    }
+    (lines, asked)
+}
+
+#[test]
+fn silence_of_all_recursors_is_logged_once_and_so_is_its_end() {
+    let now = Instant::ZERO;
+    let mut server = recursing(2);
+    let mut said = Vec::new();
+    for _ in 0..3 {
+        let mut exchange = asked_at(&mut server, now).0;
+        for _ in 0..2 {
+            server.progress(now, exchange, Progress::Failed);
+            let (lines, next) = logged(&mut server);
+            said.extend(lines);
+            exchange = next.unwrap_or(exchange);
+        }
+    }
+    assert_eq!(
+        said,
+        [
+            "no recursor answers (10.0.0.1:53, 10.0.0.2:53): other names than discoverd's are SERVFAIL; asking on, and saying so \
+          when one answers"
+        ]
+    );
+    // That it could not find out is an answer, too.
+    let (exchange, _, message) = asked_at(&mut server, now);
+    server.progress(now, exchange, Progress::Message(&answer_to(&message, 2)));
+    assert_eq!(logged(&mut server).0, ["the recursor 10.0.0.1:53 answers again"]);
+    // As long as any of them answers, the others are not spoken of.
+    let exchange = asked_at(&mut server, now).0;
+    server.progress(now, exchange, Progress::Failed);
+    let (exchange, _, message) = asked_at(&mut server, now);
+    server.progress(now, exchange, Progress::Message(&answer_to(&message, 0)));
+    assert_eq!(logged(&mut server).0, [""; 0]);
+}
+
 #[test]
 fn a_recursor_is_not_asked_too_much_nor_believed_in_everything() {
     let mut config = Config::new(7);
