@@ -119,7 +119,7 @@ fn recurse(server: &mut Server, input: Input<'_>, limit: usize) {
                 answer.truncate(4096);
                 server.progress(now, exchange, Progress::Message(&answer));
             }
-            Some(Event::Abandon(_)) => {}
+            Some(Event::Abandon(_) | Event::Warn(_)) => {}
             Some(Event::Answer(_, answer)) => {
                 answered += 1;
                 check(input.wire, &answer, limit);

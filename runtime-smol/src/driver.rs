@@ -363,7 +363,8 @@ impl Driver {
                 }
                 self.watch_room(id);
             }
-            Ok(Some([])) => {
+            // A datagram without bytes is no end.
+            Ok(Some([])) if !socket.stream.is_datagrams() => {
                 if let Some(obituary) = socket.stream.obituary() {
                     return self.read_obituary(id, obituary);
                 }

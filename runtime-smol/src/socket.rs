@@ -103,7 +103,7 @@ impl Socket {
             let length = read_some(&self.stream, raw)?;
             // An edge-triggered socket tells of what comes next, so a short read needs no second one to be sure.
             self.readable = length.is_some_and(|length| {
-                length == raw.len() || ((self.ended || self.stream.is_datagrams()) && length > 0)
+                length == raw.len() || self.stream.is_datagrams() || (self.ended && length > 0)
             });
             return Ok(length.map(|length| &raw[..length]));
         };

@@ -136,7 +136,8 @@ impl Connection {
                 continue;
             }
             match (&self.stream).read(&mut buffer) {
-                Ok(0) => {
+                // A datagram without bytes is no end.
+                Ok(0) if !self.stream.is_datagrams() => {
                     drop(buffer);
                     return self.ended(shared, Input::PeerShutdown(self.id));
                 }

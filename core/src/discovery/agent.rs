@@ -169,9 +169,12 @@ impl Agent {
         self.store.registry()
     }
 
-    /// What stands before an address that begins with a colon, without brackets.
+    /// What stands before an address that begins with a colon, without brackets, and without the dot that ends a name.
     pub(super) fn external_name(&self) -> Option<&str> {
-        self.external_address.as_deref()
+        let external = self.external_address.as_deref()?;
+        let bare = external.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+        let name = bare.unwrap_or(external);
+        Some(name.strip_suffix('.').unwrap_or(name))
     }
 
     /// Registers an instance whose parts were checked; an [`AgentEvent::Done`] follows.

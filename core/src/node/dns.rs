@@ -198,6 +198,7 @@ impl Node {
                         dns.answers.heads.push_back((socket, peer, message.len()));
                     }
                 }
+                Event::Warn(line) => self.logs.push_back(line),
                 Event::Answer(Asker::Stream(id), message) => {
                     self.with_resolver(id, |resolver, env| resolver.answer(env, &message));
                 }
@@ -230,8 +231,9 @@ impl Node {
                 forward.done();
                 false
             }
-            Input::PeerShutdown(_)
-            | Input::ConnectFailed(..)
+            // Nobody can end a socket for datagrams; one without bytes, which anybody can send in the server's name, looks so.
+            Input::PeerShutdown(_) => !forward.is_endless(),
+            Input::ConnectFailed(..)
             | Input::Failed(..)
             | Input::Broken(_)
             | Input::WriteFailed(_) => true,

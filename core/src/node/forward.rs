@@ -33,6 +33,11 @@ impl Forward {
         self.connected = true;
     }
 
+    /// Whether there is no such thing as an end of what comes.
+    pub(super) fn is_endless(&self) -> bool {
+        self.over == Transport::Udp
+    }
+
     pub(super) const fn done(&mut self) {
         self.busy = false;
     }

@@ -75,8 +75,11 @@ impl Resolver {
     /// A recursor's answer has come.
     pub(super) fn answer(&mut self, env: &mut ResolverEnv<'_>, message: &[u8]) {
         self.forwarded = self.forwarded.saturating_sub(1);
-        Frames::write(&mut self.socket.output.bytes, |out| out.extend_from_slice(message));
-        self.advance(env);
+        // Behind the end of this half, which may be written already, nothing can follow.
+        if self.socket.is_open() {
+            Frames::write(&mut self.socket.output.bytes, |out| out.extend_from_slice(message));
+            self.advance(env);
+        }
     }
 
     pub(super) fn broken(&mut self, env: &mut ResolverEnv<'_>) {

@@ -28,6 +28,8 @@ struct World {
     /// Nobody reads what is written, so that writes are not done.
     stalled: bool,
     waiting: Vec<ConnId>,
+    /// Whose half here has ended.
+    ended: Vec<ConnId>,
 }
 
 fn store() -> Memory {
@@ -69,6 +71,7 @@ impl World {
             closed: BTreeMap::new(),
             stalled: false,
             waiting: Vec::new(),
+            ended: Vec::new(),
         }
     }
 
@@ -90,6 +93,7 @@ impl World {
                 Action::Write { conn, length } => {
                     assert!(length > 0 && length == out.len());
                     assert!(!self.waiting.contains(&conn) && !self.closed.contains_key(&conn));
+                    assert!(!self.ended.contains(&conn), "written behind the end");
                     self.written.entry(conn).or_default().extend_from_slice(&out);
                     if self.stalled {
                         self.waiting.push(conn);
@@ -97,7 +101,10 @@ impl World {
                         self.node.handle(self.now, Input::Done(conn));
                     }
                 }
-                Action::Shutdown(conn) => self.node.handle(self.now, Input::Done(conn)),
+                Action::Shutdown(conn) => {
+                    self.ended.push(conn);
+                    self.node.handle(self.now, Input::Done(conn));
+                }
                 Action::Read(conn) => {
                     assert!(!self.granted.contains(&conn), "two reads are granted at once");
                     self.granted.push(conn);
@@ -358,6 +365,45 @@ fn when_no_recursor_answers_the_client_is_told() {
     assert_eq!(world.node.upstream_connections(), 0);
 }
 
+/// At 1,000 questions a second a silent server would have the places of all others that are under way.
+#[test]
+fn a_silent_recursor_does_not_keep_others_from_being_asked() {
+    let mut world = World::new(recursors(2));
+    let mut known = BTreeMap::from([("10.0.0.1:53", 0), ("10.0.0.2:53", 0)]);
+    let (mut answered, mut refused) = (0, 0);
+    for tick in 0..8000_u16 {
+        world.pass(Duration::from_millis(1));
+        // The first one is there again, after a while.
+        let is_there = tick >= 4000;
+        world.input(Input::Datagram(SocketId(0), peer(), &question(tick, "example.org", A)));
+        while let Some((server, to)) = world.asked.pop() {
+            world.input(Input::Connected(server));
+            let Remote::Datagram(to) = to else { panic!("{to}") };
+            *known.get_mut(&*to.to_string()).unwrap() += 1;
+            if is_there || to == "10.0.0.2:53".parse().unwrap() {
+                let said = answer(&world.written[&server]);
+                assert!(world.receive(server, &said));
+            }
+        }
+        for (.., said) in world.sent.drain(..) {
+            // Before it is known to be silent there are more questions than places.
+            *if rcode(&said) == 0 { &mut answered } else { &mut refused } += 1;
+            assert!(rcode(&said) == 0 || tick <= 2001, "refused after {tick} ms");
+        }
+    }
+    assert_eq!((answered + refused, known["10.0.0.1:53"]), (8000, 1024));
+    // One question tries it again, and then all go there.
+    world.pass(Duration::from_secs(10));
+    for tick in 0..2 {
+        world.ask(&question(tick, "example.org", A));
+        let (server, to) = world.asked.pop().unwrap();
+        assert_eq!(to.to_string(), "udp://10.0.0.1:53");
+        world.input(Input::Connected(server));
+        let said = answer(&world.written[&server]);
+        assert!(world.receive(server, &said));
+    }
+}
+
 #[test]
 fn questions_of_a_connection_go_to_recursors_over_tcp() {
     let mut world = World::new(recursors(1));
@@ -389,6 +435,37 @@ fn questions_of_a_connection_go_to_recursors_over_tcp() {
         (world.node.upstream_connections(), world.node.poll_timeout()),
         (0, Some(Instant::MAX))
     );
+}
+
+#[test]
+fn what_a_recursor_says_too_late_is_dropped() {
+    let mut world = World::new(recursors(1));
+    let conn = world.connect();
+    world.receive(conn, &[&framed(&question(5, "example.org", A))[..], &[0, 0]].concat());
+    assert_eq!(world.ended, [conn], "what is no question ends it");
+    let (server, _) = world.asked.pop().unwrap();
+    world.input(Input::Connected(server));
+    let asked = world.written[&server].clone();
+    assert!(world.receive(server, &framed(&answer(&asked[2..]))));
+    assert!(world.answers(conn).is_empty() && world.closed.contains_key(&server));
+    world.input(Input::PeerShutdown(conn));
+    assert_eq!(world.closed[&conn], CloseReason::NoQuery);
+}
+
+#[test]
+fn a_datagram_without_bytes_ends_nothing() {
+    for empty in [Input::PeerShutdown as fn(_) -> _, |conn| Input::Received(conn, b"")] {
+        let mut world = World::new(recursors(2));
+        world.ask(&question(9, "example.org", A));
+        let (server, _) = world.asked.pop().unwrap();
+        world.input(Input::Connected(server));
+        let asked = world.written[&server].clone();
+        world.granted.retain(|granted| *granted != server);
+        world.input(empty(server));
+        assert!(world.sent.is_empty() && world.asked.is_empty());
+        world.input(Input::Received(server, &answer(&asked)));
+        assert_eq!(world.sent.len(), 1, "the answer still counts");
+    }
 }
 
 #[test]

@@ -19,7 +19,8 @@
 //! - A TXT record has an instance's attributes, each as `key=value` in a string of its own; what is longer than 255 bytes goes on
 //!   in the next string.
 //! - A question for ANY is answered with one HINFO record (RFC 8482).
-//! - Every TTL is 0. Over UDP three records are told, picked by chance, over TCP all of them, beginning with any.
+//! - Every TTL is 0. Over UDP three records are told, picked by chance, over TCP as many as fit in 64 KiB, beginning with any:
+//!   of SRV records some 950.
 //! - A name that is not there is NXDOMAIN, one that has no such records NOERROR, both with the zone's SOA record. While the store
 //!   does not know who is there, the answer is SERVFAIL.
 //! - A zone's server has a name, which is the zone's own, and no address: its NS record is for those who look for one.

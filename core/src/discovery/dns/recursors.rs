@@ -1,6 +1,8 @@
 //! Questions for names of other zones, and the servers that are asked in place of this one.
 
 use alloc::collections::{BTreeMap, VecDeque};
+use alloc::format;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -14,7 +16,7 @@ use crate::timers::{TimerKey, Timers};
 /// Asks one after the other, each with an id and from a socket that nobody can guess (RFC 5452), until one has an answer.
 #[derive(Debug)]
 pub(super) struct Recursors {
-    servers: Vec<SocketAddr>,
+    servers: Vec<Recursor>,
     patience: Duration,
     most: usize,
     secret: u64,
@@ -23,6 +25,17 @@ pub(super) struct Recursors {
     exchanges: u64,
     timers: Timers<u64>,
     events: VecDeque<Event>,
+    /// The log says that none of them answers.
+    is_said: bool,
+}
+
+#[derive(Debug)]
+struct Recursor {
+    address: SocketAddr,
+    /// When it last said anything.
+    heard: Option<Instant>,
+    /// It is silent, and no question begins with it before this.
+    avoided: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -30,9 +43,16 @@ struct Asked {
     asker: Asker,
     query: Query,
     id: u16,
+    /// The servers that it was left to: this many, the last of which is that one, since then.
+    tries: usize,
     server: usize,
+    since: Instant,
     timer: TimerKey,
 }
+
+/// A server that is silent keeps each of its questions waiting, and what waits is bounded: so for this long the others are asked
+/// first, and then one question tries it.
+const AVOIDED: Duration = Duration::from_secs(10);
 
 /// Answers that say nothing of the name: a server could not, or would not.
 const SERVFAIL: u16 = 2;
@@ -41,7 +61,11 @@ const REFUSED: u16 = 5;
 impl Recursors {
     pub(super) fn new(config: &Config) -> Self {
         Self {
-            servers: config.recursors.clone(),
+            servers: config
+                .recursors
+                .iter()
+                .map(|address| Recursor { address: *address, heard: None, avoided: None })
+                .collect(),
             patience: config.patience,
             most: config.forwarded,
             secret: config.seed,
@@ -49,6 +73,7 @@ impl Recursors {
             exchanges: 0,
             timers: Timers::new(),
             events: VecDeque::new(),
+            is_said: false,
         }
     }
 
@@ -71,12 +96,33 @@ impl Recursors {
         if self.asked.len() >= self.most {
             return false;
         }
-        self.ask_server(now, asker, query.clone(), 0);
+        let first = self.first(now);
+        self.ask_server(now, asker, query.clone(), (1, first));
         true
     }
 
-    fn ask_server(&mut self, now: Instant, asker: Asker, query: Query, server: usize) {
-        let Some(&to) = self.servers.get(server) else {
+    /// With whom a question begins: the first one that is not avoided. Where all are, none is worse than another.
+    fn first(&mut self, now: Instant) -> usize {
+        let may = |it: &Recursor| it.avoided.is_none_or(|until| until <= now);
+        let Some(first) = self.servers.iter().position(may) else { return 0 };
+        // The questions that follow do not wait for what comes of this one.
+        if let Some(until) = &mut self.servers[first].avoided {
+            *until = now + AVOIDED;
+        }
+        first
+    }
+
+    /// Asks that server, the question's first, second and so on.
+    fn ask_server(
+        &mut self,
+        now: Instant,
+        asker: Asker,
+        query: Query,
+        (tries, server): (usize, usize),
+    ) {
+        let next = self.servers.get(server).filter(|_| tries <= self.servers.len());
+        let Some(to) = next.map(|it| it.address) else {
+            self.say_lost();
             let mut message = Vec::new();
             let size = room(&query, asker.transport());
             Reply::new(&query, flag::RECURSION_AVAILABLE, size, &mut message)
@@ -92,25 +138,63 @@ impl Recursors {
         let size = room(&query, Transport::Udp) as u16;
         query.ask(id, size, &mut message);
         let timer = self.timers.set(now + self.patience, exchange);
-        self.asked.insert(exchange, Asked { asker, query, id, server, timer });
+        self.asked.insert(exchange, Asked { asker, query, id, tries, server, since: now, timer });
         self.events.push_back(Event::Ask { exchange, to, over, message });
     }
 
     pub(super) fn progress(&mut self, now: Instant, exchange: u64, progress: Progress<'_>) {
         let Some(asked) = self.asked.get(&exchange) else { return };
-        let is_last = asked.server + 1 >= self.servers.len();
+        let is_last = asked.tries >= self.servers.len();
+        let (asker, server) = (asked.asker, asked.server);
         match progress {
             Progress::Message(message) => match asked.read(message, is_last) {
                 Reading::Strange => {}
-                Reading::Useless => self.next(now, exchange),
+                Reading::Useless => {
+                    self.heard(now, server);
+                    self.next(now, exchange);
+                }
                 Reading::Answer(answer) => {
-                    let asker = asked.asker;
+                    self.heard(now, server);
                     self.forget(exchange);
                     self.events.push_back(Event::Answer(asker, answer));
                 }
             },
-            Progress::Failed => self.next(now, exchange),
+            Progress::Failed => self.failed(now, exchange),
         }
+    }
+
+    fn heard(&mut self, now: Instant, server: usize) {
+        let server = &mut self.servers[server];
+        server.heard = Some(now);
+        server.avoided = None;
+        if core::mem::take(&mut self.is_said) {
+            let line = format!("the recursor {} answers again", server.address);
+            self.events.push_back(Event::Warn(line));
+        }
+    }
+
+    /// Says once that all are silent.
+    fn say_lost(&mut self) {
+        if self.servers.iter().all(|it| it.avoided.is_some())
+            && !core::mem::replace(&mut self.is_said, true)
+        {
+            let all: Vec<String> = self.servers.iter().map(|it| it.address.to_string()).collect();
+            self.events.push_back(Event::Warn(format!(
+                "no recursor answers ({}): other names than discoverd's are SERVFAIL; asking on, and saying so when one answers",
+                all.join(", ")
+            )));
+        }
+    }
+
+    /// A server has not answered. If it has answered others meanwhile, that is the question's fault and not its own.
+    fn failed(&mut self, now: Instant, exchange: u64) {
+        if let Some(asked) = self.asked.get(&exchange)
+            && let server = &mut self.servers[asked.server]
+            && server.heard.is_none_or(|heard| heard <= asked.since)
+        {
+            server.avoided = Some(now + AVOIDED);
+        }
+        self.next(now, exchange);
     }
 
     fn forget(&mut self, exchange: u64) -> Option<Asked> {
@@ -122,14 +206,15 @@ impl Recursors {
 
     /// Leaves a server for the next one.
     fn next(&mut self, now: Instant, exchange: u64) {
-        if let Some(Asked { asker, query, server, .. }) = self.forget(exchange) {
-            self.ask_server(now, asker, query, server + 1);
+        if let Some(Asked { asker, query, tries, server, .. }) = self.forget(exchange) {
+            let following = (server + 1) % self.servers.len();
+            self.ask_server(now, asker, query, (tries + 1, following));
         }
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant) {
         while let Some((_, exchange)) = self.timers.expired(now) {
-            self.next(now, exchange);
+            self.failed(now, exchange);
         }
     }
 

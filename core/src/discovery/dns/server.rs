@@ -1,5 +1,6 @@
 //! What becomes of a question: an answer from the zone, another server's, or a refusal.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
@@ -67,6 +68,8 @@ pub enum Event {
     Abandon(u64),
     /// The answer to a question that was forwarded.
     Answer(Asker, Vec<u8>),
+    /// For the log.
+    Warn(String),
 }
 
 /// What has come of an exchange with a recursor.

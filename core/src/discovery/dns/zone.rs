@@ -307,12 +307,8 @@ impl Zone {
                 return Place::Branch;
             }
         } else if let (Some(b'_'), Some(b'_')) = (first.first(), last.first()) {
-            if count == 1 {
-                return self
-                    .find(asked, registry, span(0, 1, false))
-                    .map_or(Place::Branch, |(span, folded)| Place::Service(span, folded));
-            }
             if first.len() > 1
+                && count > 1
                 && let Some((span, folded)) = self.find(asked, registry, span(0, count - 1, true))
                 && let Ok(protocol) = str::from_utf8(&last[1..]).map(str::to_ascii_lowercase)
                 && self
@@ -332,7 +328,11 @@ impl Zone {
             return Place::Service(span, folded);
         }
         let Some(folded) = asked.folded(span(0, count, false)) else { return Place::Unknown };
-        if registry.has_below(&folded) { Place::Branch } else { Place::Unknown }
+        if registry.has_below(&folded) || is_above_marked(&folded, registry) {
+            Place::Branch
+        } else {
+            Place::Unknown
+        }
     }
 
     /// The service that some of the labels name.
@@ -381,6 +381,17 @@ impl Zone {
     }
 }
 
+/// Whether a name has names of protocols or instances below it: with a service `web.example`, `example._tcp` and `example._i` have.
+/// That the protocol is another service's is not looked for: then there is nothing below, and it makes no difference to anybody.
+fn is_above_marked(folded: &str, registry: &Registry) -> bool {
+    let (services, mark) = match folded.rsplit_once('.') {
+        Some((services, mark)) => (Some(services), mark),
+        None => (None, folded),
+    };
+    let is_protocol = |mark: &str| mark.strip_prefix('_').is_some_and(|it| registry.speaks(it));
+    (mark == "_i" || is_protocol(mark)) && services.is_none_or(|it| registry.has_below(it))
+}
+
 /// The leader of all services that are alike: the oldest of theirs.
 fn leader<'a>(registry: &'a Registry, folded: &'a str) -> Option<&'a Arc<Instance>> {
     registry.alike(folded).filter_map(|(name, _)| registry.leader(name)).min_by_key(|it| it.created)
@@ -419,7 +430,8 @@ fn write_soa(asked: &Asked<'_>, section: Section, registry: &Registry, reply: &m
     });
 }
 
-/// Which of so many records are told, by chance: a few in a datagram, all in a stream, which begins anywhere.
+/// Which of so many records are told, by chance: a few in a datagram, in a stream all that fit in,
+/// beginning anywhere.
 fn pick(
     random: &mut fastrand::Rng,
     count: usize,
@@ -508,7 +520,10 @@ fn write(
         };
         is_there = true;
         if written.is_none() {
-            reply.truncate();
+            // Over TCP nobody could ask again for more; which ones are left out is chance.
+            if transport == Transport::Udp {
+                reply.truncate();
+            }
             return true;
         }
     }

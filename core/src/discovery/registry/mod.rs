@@ -5,6 +5,7 @@ mod leases;
 #[cfg(test)]
 mod tests;
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use core::ops::Bound;
@@ -59,6 +60,8 @@ pub struct Registry {
     forgotten: u64,
     /// Of services that exist.
     names: Names,
+    /// How many instances speak each protocol.
+    protocols: BTreeMap<Box<str>, usize>,
 }
 
 /// So much of what went is remembered.
@@ -306,6 +309,11 @@ impl Registry {
         self.names.has_below(folded)
     }
 
+    /// Whether any instance's protocol is this one.
+    pub(super) fn speaks(&self, protocol: &str) -> bool {
+        self.protocols.contains_key(protocol)
+    }
+
     /// No fewer than the services that exist.
     pub(super) fn services_at_most(&self) -> usize {
         self.services.len()
@@ -372,6 +380,10 @@ impl Registry {
             }
         };
         service.by_age.insert(created, Arc::clone(&instance));
+        if before.as_ref().map(|it| it.protocol()) != Some(instance.protocol()) {
+            before.iter().for_each(|it| uncount(&mut self.protocols, it.protocol()));
+            count(&mut self.protocols, instance.protocol());
+        }
         let told = if before.is_some() { Told::Yes } else { Told::No };
         self.tell(&name, &Change::Instance { instance, online: true, told });
         self.settle_leader(&name);
@@ -390,6 +402,7 @@ impl Registry {
             self.leases.cancel(timer);
         }
         self.instances -= 1;
+        uncount(&mut self.protocols, member.instance.protocol());
         self.advance(index);
         let gone = Arc::clone(&member.instance);
         let name = Arc::clone(&gone.service);
@@ -406,6 +419,22 @@ impl Registry {
         let service = self.services.get(name);
         if service.is_some_and(|it| !it.exists() && it.subscriptions.is_empty()) {
             self.services.remove(name);
+        }
+    }
+}
+
+fn count(protocols: &mut BTreeMap<Box<str>, usize>, protocol: &str) {
+    match protocols.get_mut(protocol) {
+        Some(count) => *count += 1,
+        None => _ = protocols.insert(protocol.into(), 1),
+    }
+}
+
+fn uncount(protocols: &mut BTreeMap<Box<str>, usize>, protocol: &str) {
+    if let Some(count) = protocols.get_mut(protocol) {
+        *count -= 1;
+        if *count == 0 {
+            protocols.remove(protocol);
         }
     }
 }

@@ -51,6 +51,20 @@ fn register_gives_the_whole_address() {
 }
 
 #[test]
+fn the_external_name_is_bare() {
+    for (external, name) in [
+        ("::1", "::1"),
+        ("[::1]", "::1"),
+        ("10.0.0.1", "10.0.0.1"),
+        ("disco.example", "disco.example"),
+        ("disco.example.", "disco.example"),
+    ] {
+        assert_eq!(agent(Some(external)).external_name(), Some(name), "{external}");
+    }
+    assert_eq!(agent(Some("")).external_name(), None);
+}
+
+#[test]
 fn unregister_ends_it() {
     let mut agent = agent(Some("h"));
     let unknown = "100: Key not found (/discover/services/web/h:80) [0]";

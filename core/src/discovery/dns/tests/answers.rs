@@ -72,6 +72,17 @@ fn what_is_not_there_is_told_apart() {
         ("_tcp.discoverd", kind::SRV, 0),
         ("web._i.discoverd", kind::A, 0),
         ("nosuch._i.discoverd", kind::A, 3),
+        ("b.c._i.discoverd", kind::A, 0),
+        ("C._i.discoverd", kind::A, 0),
+        ("b._i.discoverd", kind::A, 3),
+        ("b.c._tcp.discoverd", kind::A, 0),
+        ("c._TCP.discoverd", kind::SRV, 0),
+        ("b._tcp.discoverd", kind::SRV, 3),
+        ("web._tcp.discoverd", kind::SRV, 3),
+        ("c._udp.discoverd", kind::SRV, 3),
+        ("_udp.discoverd", kind::SRV, 3),
+        ("_nosuch.discoverd", kind::A, 3),
+        ("_.discoverd", kind::A, 3),
         ("b.c.discoverd", kind::A, 0),
         ("c.discoverd", kind::A, 0),
         ("b.discoverd", kind::A, 3),
@@ -87,6 +98,25 @@ fn what_is_not_there_is_told_apart() {
     }
     assert_eq!(world.data(UDP, "DISCOVERD", kind::NS), ["NS DISCOVERD."]);
     assert_eq!(world.data(UDP, "discoverd", kind::SOA), [format!("SOA discoverd. {}", 9)]);
+}
+
+#[test]
+fn a_protocol_s_name_is_there_while_anybody_speaks_it() {
+    let mut world = World::new();
+    let rcode = |world: &mut World| {
+        ["_http.discoverd", "_tcp.discoverd"].map(|name| world.ask(name, kind::A).rcode)
+    };
+    assert_eq!(rcode(&mut world), [3, 3]);
+    world.put("web", "10.0.0.1:80", &[("proto", "http")]);
+    world.put("web", "10.0.0.2:80", &[("proto", "http")]);
+    assert_eq!(rcode(&mut world), [0, 3]);
+    world.put("web", "10.0.0.1:80", &[]);
+    assert_eq!(rcode(&mut world), [0, 0]);
+    world.put("web", "10.0.0.1:80", &[("a", "b")]);
+    world.registry.remove("web", "10.0.0.2:80", 20);
+    assert_eq!(rcode(&mut world), [3, 0]);
+    world.registry.remove("web", "10.0.0.1:80", 21);
+    assert_eq!(rcode(&mut world), [3, 3]);
 }
 
 #[test]
@@ -237,7 +267,7 @@ fn a_stream_s_answer_ends_where_64_kib_do() {
     for (kind, edns) in [(kind::A, None), (kind::SRV, Some((4096, 0)))] {
         let read = world.send(TCP, &ask("web.discoverd", kind, edns)).unwrap();
         assert!(read.length <= 65_535 && read.length > 65_400, "{}", read.length);
-        assert_eq!(read.flags & 0x0200, 0x0200);
+        assert_eq!(read.flags & 0x0200, 0, "there is nowhere to ask for more");
     }
     // Behind 16 KiB a name cannot be pointed to.
     let mut world = World::new();

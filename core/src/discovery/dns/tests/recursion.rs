@@ -126,6 +126,102 @@ fn the_next_recursor_is_asked_after_a_while_or_a_failure() {
     assert_eq!(read(answer).rcode, 5);
 }
 
+/// Asks at that moment; whom that leads to.
+fn asked_at(server: &mut Server, now: Instant) -> (u64, String, Vec<u8>) {
+    server.query(now, UDP, &ask("example.org", kind::A, None), None, &mut Vec::new());
+    asked_next(server)
+}
+
+fn asked_next(server: &mut Server) -> (u64, String, Vec<u8>) {
+    match events(server).pop() {
+        Some(Event::Ask { exchange, to, message, .. }) => (exchange, to.to_string(), message),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn questions_do_not_begin_with_a_recursor_that_is_silent() {
+    let at = |seconds| Instant::ZERO + Duration::from_secs(seconds);
+    let [first, second, third] = ["10.0.0.1:53", "10.0.0.2:53", "10.0.0.3:53"];
+    let mut server = recursing(3);
+    let (exchange, to, _) = asked_at(&mut server, at(0));
+    assert_eq!(to, first);
+    server.progress(at(0), exchange, Progress::Failed);
+    assert_eq!(asked_next(&mut server).1, second);
+    // Nor does the next one that waits keep others waiting; who has begun behind the first still comes to it.
+    server.handle_timeout(at(2));
+    assert_eq!(asked_next(&mut server).1, third);
+    let (exchange, to, _) = asked_at(&mut server, at(3));
+    assert_eq!(to, third);
+    server.progress(at(3), exchange, Progress::Failed);
+    let (exchange, to, message) = asked_next(&mut server);
+    assert_eq!(to, first);
+    server.progress(at(3), exchange, Progress::Message(&answer_to(&message, 0)));
+    events(&mut server);
+    // It has answered, so it is the first again.
+    let (slow, to, _) = asked_at(&mut server, at(4));
+    assert_eq!(to, first);
+    // A name that takes long says nothing against a server that answers others.
+    let (exchange, _, message) = asked_at(&mut server, at(5));
+    server.progress(at(5), exchange, Progress::Message(&answer_to(&message, 0)));
+    server.progress(at(6), slow, Progress::Failed);
+    events(&mut server);
+    let (exchange, to, _) = asked_at(&mut server, at(7));
+    assert_eq!(to, first);
+    server.progress(at(7), exchange, Progress::Failed);
+    events(&mut server);
+    // After a while one question tries it, and no other.
+    assert_ne!(asked_at(&mut server, at(16)).1, first);
+    assert_eq!(asked_at(&mut server, at(17)).1, first);
+    assert_ne!(asked_at(&mut server, at(17)).1, first);
+}
+
+/// What the log is told by what there is to be done, and whom to ask if that is part of it.
+fn logged(server: &mut Server) -> (Vec<String>, Option<u64>) {
+    let (mut lines, mut asked) = (Vec::new(), None);
+    for event in events(server) {
+        match event {
+            Event::Warn(line) => lines.push(line),
+            Event::Ask { exchange, .. } => asked = Some(exchange),
+            Event::Abandon(_) | Event::Answer(..) => {}
+        }
+    }
+    (lines, asked)
+}
+
+#[test]
+fn silence_of_all_recursors_is_logged_once_and_so_is_its_end() {
+    let now = Instant::ZERO;
+    let mut server = recursing(2);
+    let mut said = Vec::new();
+    for _ in 0..3 {
+        let mut exchange = asked_at(&mut server, now).0;
+        for _ in 0..2 {
+            server.progress(now, exchange, Progress::Failed);
+            let (lines, next) = logged(&mut server);
+            said.extend(lines);
+            exchange = next.unwrap_or(exchange);
+        }
+    }
+    assert_eq!(
+        said,
+        [
+            "no recursor answers (10.0.0.1:53, 10.0.0.2:53): other names than discoverd's are SERVFAIL; asking on, and saying so \
+          when one answers"
+        ]
+    );
+    // That it could not find out is an answer, too.
+    let (exchange, _, message) = asked_at(&mut server, now);
+    server.progress(now, exchange, Progress::Message(&answer_to(&message, 2)));
+    assert_eq!(logged(&mut server).0, ["the recursor 10.0.0.1:53 answers again"]);
+    // As long as any of them answers, the others are not spoken of.
+    let exchange = asked_at(&mut server, now).0;
+    server.progress(now, exchange, Progress::Failed);
+    let (exchange, _, message) = asked_at(&mut server, now);
+    server.progress(now, exchange, Progress::Message(&answer_to(&message, 0)));
+    assert_eq!(logged(&mut server).0, [""; 0]);
+}
+
 #[test]
 fn a_recursor_is_not_asked_too_much_nor_believed_in_everything() {
     let mut config = Config::new(7);
