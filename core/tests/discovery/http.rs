@@ -247,6 +247,24 @@ fn what_is_wrong_is_said() {
     assert!(ask_raw(world, id, form).body.contains("send Content-Type: application/json"));
 }
 
+/// An instance's protocol stands among its attributes, under that key.
+#[test]
+fn a_protocol_is_no_metadata() {
+    let mut world = World::in_memory();
+    let world = &mut world;
+    put_service(world);
+    for (proto, value) in [("tcp", "http"), ("udp", "http"), ("udp", "udp"), ("tcp", "N O")] {
+        let id = instance_id(proto, "a:1");
+        let path = format!("/services/web/instances/{id}");
+        let body = json!({"addr": "a:1", "proto": proto, "meta": {"proto": value, "zone": "a"}});
+        let answer = ask(world, "PUT", &path, &body.to_string());
+        assert_eq!((answer.status, &*answer.code()), (400, "validation_error"), "{answer:?}");
+        let said = format!("meta has the key \"proto\", of value {value:?}");
+        assert!(answer.json()["message"].as_str().unwrap().contains(&said), "{answer:?}");
+    }
+    assert_eq!(done(world, "GET", "/services/web/instances", "").json(), json!([]));
+}
+
 #[test]
 fn heads_alone() {
     let mut world = World::in_memory();

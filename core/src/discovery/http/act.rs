@@ -10,7 +10,7 @@ use super::request::{self, Named, Registered};
 use super::route::{Place, Verb};
 use super::server::Env;
 use super::stream::Shape;
-use crate::discovery::instance::{attributes_of, check_attributes};
+use crate::discovery::instance::{PROTOCOL, attributes_of, check_attributes};
 use crate::discovery::{
     Document, Expect, Instance, Interest, Registration, Registry, StoreError, SubscriptionId,
     instance_id,
@@ -246,6 +246,12 @@ impl Cx<'_, '_> {
     fn register(&mut self, name: &str, id: &str, body: &[u8]) -> Result<Outcome, Error> {
         let asked: Registered = request::read(body)?;
         let protocol = asked.protocol()?;
+        if let Some(value) = asked.meta.as_ref().and_then(|meta| meta.get(PROTOCOL)) {
+            return Err(Error::invalid(&format!(
+                "meta has the key {PROTOCOL:?}, of value {value:?}, but the protocol is kept there: \
+                name that in the field {PROTOCOL} beside meta, or use another key"
+            )));
+        }
         let address = self.env.agent.expand(asked.addr.clone()).map_err(|text| {
             // That text is for clients of the RPC too.
             Error::invalid(text.strip_prefix("discoverd: ").unwrap_or(&text))

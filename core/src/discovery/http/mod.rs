@@ -16,9 +16,10 @@
 //! | `/services/NAME/leader` | PUT | names the leader: `{"id":…}` |
 //! | | GET | the instance that leads; or each that comes to lead, by `Accept` |
 //!
-//! HEAD works where GET does. An instance's id is [made](super::instance_id) of its protocol and address. A service that is created
-//! here has a name of lowercase letters, digits and hyphens; one that clients of the RPC have made may have others, which stand
-//! percent-encoded in paths, and is there as long as it has instances. Bodies have at most 64 KiB.
+//! HEAD works where GET does. An instance's id is [made](super::instance_id) of its protocol and address. Its protocol is kept as
+//! its attribute `proto`, so `meta` has no such key. A service that is created here has a name of lowercase letters, digits and
+//! hyphens; one that clients of the RPC have made may have others, which stand percent-encoded in paths, and is there as long as
+//! it has instances. Bodies have at most 64 KiB.
 //!
 //! The leader is the oldest instance, until one is named: it leads while it is there. If a service is created with `manual`, only
 //! who was named can lead it.
