@@ -265,6 +265,35 @@ fn a_protocol_is_no_metadata() {
     assert_eq!(done(world, "GET", "/services/web/instances", "").json(), json!([]));
 }
 
+/// PUT takes the id of an address that the server completes, so the others do.
+#[test]
+fn an_instance_is_found_by_the_id_it_was_put_with() {
+    let external = Agent::new(Box::new(Memory::new(TTL)), Some("2001:db8::1".into()));
+    let external = World::of(Config::default(), external);
+    for (mut world, whole) in [(World::in_memory(), "127.0.0.1:80"), (external, "[2001:db8::1]:80")]
+    {
+        let world = &mut world;
+        put_service(world);
+        let (path, body) = instance("web", ":80");
+        for path in [path.clone(), format!("/services/web/instances/{}", instance_id("tcp", whole))]
+        {
+            put(world, "web", "a:1");
+            assert_eq!(done(world, "PUT", &path, &body).json()["addr"], whole);
+            let id = json!({"id": instance_id("tcp", ":80")}).to_string();
+            done(world, "PUT", "/services/web/leader", &id);
+            assert_eq!(done(world, "GET", "/services/web/leader", "").json()["addr"], whole);
+            done(world, "DELETE", &path, "");
+            let left = done(world, "GET", "/services/web/instances", "").json();
+            assert_eq!(left.as_array().expect("they are listed").len(), 1, "{left}");
+            assert_eq!(left[0]["addr"], "a:1");
+        }
+        for (proto, addr) in [("udp", ":80"), ("tcp", ":81"), ("tcp", "80"), ("tcp", "")] {
+            let path = format!("/services/web/instances/{}", instance_id(proto, addr));
+            assert_eq!(ask(world, "DELETE", &path, "").status, 404, "{proto} {addr}");
+        }
+    }
+}
+
 #[test]
 fn heads_alone() {
     let mut world = World::in_memory();

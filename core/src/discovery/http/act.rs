@@ -187,10 +187,15 @@ impl Cx<'_, '_> {
         if registry.exists(name) { Ok(registry) } else { Err(Error::no_service(name)) }
     }
 
-    /// The address of the instance with that id.
+    /// The address of the instance with that id, or with that of the address that the server completed to it.
     fn find(&self, name: &str, id: &str) -> Result<String, Error> {
-        let mut all = self.service(name)?.instances(name);
-        match all.find(|it| it.id() == id) {
+        let registry = self.service(name)?;
+        let is_short = |it: &Instance| {
+            let short = self.env.agent.shorten(&it.address);
+            short.is_some_and(|short| instance_id(it.protocol(), short) == id)
+        };
+        let whole = registry.instances(name).find(|it| it.id() == id);
+        match whole.or_else(|| registry.instances(name).find(|it| is_short(it))) {
             Some(found) => Ok(found.address.to_string()),
             None => Err(Error::not_found(&instance_of(name, id))),
         }
