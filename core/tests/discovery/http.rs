@@ -247,6 +247,28 @@ fn what_is_wrong_is_said() {
     assert!(ask_raw(world, id, form).body.contains("send Content-Type: application/json"));
 }
 
+#[test]
+fn whose_bodies_need_a_content_type() {
+    let mut world = World::in_memory();
+    let world = &mut world;
+    put_service(world);
+    let (path, body) = instance("web", "a:1");
+    let leader = json!({"id": instance_id("tcp", "a:1")}).to_string();
+    for (path, body, status) in [
+        (&*path, &*body, 200),
+        ("/services/db", "{}", 400),
+        ("/services/web/meta", r#"{"data":1}"#, 400),
+        ("/services/web/leader", &leader, 400),
+    ] {
+        let id = open(world);
+        let bare = request("PUT", path, body).replace("Content-Type: application/json\r\n", "");
+        let answer = ask_raw(world, id, &bare);
+        assert_eq!(answer.status, status, "{path}: {answer:?}");
+        let said = answer.body.contains("send Content-Type: application/json");
+        assert_eq!(said, status == 400, "{path}: {answer:?}");
+    }
+}
+
 /// An instance's protocol stands among its attributes, under that key.
 #[test]
 fn a_protocol_is_no_metadata() {
