@@ -203,8 +203,14 @@ def is_used_by_keyboard(browser):
     browser.wait("document.activeElement.parentElement.open", False)
     browser.key("Enter", 13, "\r")
     browser.wait("document.querySelector('[data-name=\"rpc-made\"]').innerText.includes('zone=b')")
+    browser.wait("document.getElementById('count').textContent", "Services (1 of 2)")
+    browser.eval("(() => { const it = document.getElementById('find'); it.value = 'nowhere';"
+                 " it.dispatchEvent(new Event('input')); })()")
+    browser.wait("document.getElementById('unmatched').hidden", False)
+    browser.wait("document.getElementById('count').textContent", "Services (0 of 2)")
     browser.eval("(() => { const it = document.getElementById('find'); it.value = '';"
                  " it.dispatchEvent(new Event('input')); })()")
+    browser.wait("document.getElementById('unmatched').hidden")
     browser.wait("[...document.querySelectorAll('details')].filter(it => !it.hidden).length", 2)
 
 
@@ -239,6 +245,49 @@ def comes_back(browser, address, pid):
     browser.wait("document.getElementById('state').textContent", "live")
 
 
+FORGETFUL = """(() => {
+    const say = data => hear({ data: JSON.stringify({ service: "ghost", ...data }) });
+    const instance = { id: "0123", addr: "10.0.0.8:80", proto: "tcp", index: 1 };
+    const up = () => say({ kind: "up", instance });
+    up();
+    say({ kind: "leader", instance });
+    say({ kind: "service_created", leader_type: "manual" });
+    say({ kind: "service_meta", service_meta: { data: 1, index: 2 } });
+    told = new Set();
+    up();
+    say({ kind: "current" });
+    const { instances, leader, created, meta } = services.get("ghost");
+    return JSON.stringify([instances.size, leader, created, meta]);
+})()"""
+
+
+def forgets(browser):
+    """Told all again, as after a restart of the server: what it does not tell is not there any more."""
+    assert browser.eval(FORGETFUL) == "[1,null,null,null]", browser.eval(FORGETFUL)
+
+
+def keeps_the_reason(browser):
+    """The server's reason is shown until the connection is back: the end of the stream comes right behind it, and has none."""
+    said = browser.eval("""new Promise(resolve => {
+        const Real = EventSource;
+        window.EventSource = class extends EventTarget { constructor() { super(); window.fake = this; } };
+        follow();
+        window.EventSource = Real;
+        const state = () => document.getElementById("state").textContent;
+        const error = data => fake.dispatchEvent(Object.assign(new Event("error"), data));
+        const said = [];
+        error({ data: '{"message":"etcd is gone"}' });
+        said.push(state());
+        error({});
+        said.push(state());
+        fake.dispatchEvent(new Event("open"));
+        error({});
+        said.push(state());
+        resolve(said.join("; "));
+    })""")
+    assert said == "etcd is gone; etcd is gone; not connected, trying again", said
+
+
 def main():
     binary, address, pid, screenshot = sys.argv[1:]
     browser = Browser(binary)
@@ -253,6 +302,8 @@ def main():
         with open(screenshot, "wb") as file:
             file.write(image)
         comes_back(browser, address, int(pid))
+        forgets(browser)
+        keeps_the_reason(browser)
         assert browser.complaints() == [] or all("script" in it for it in browser.complaints()), browser.complaints()
     finally:
         browser.close()

@@ -243,6 +243,12 @@ impl Agent {
         Ok(address)
     }
 
+    /// What [`expand`](Self::expand) makes that whole address of, if there is anything shorter.
+    pub(super) fn shorten<'a>(&self, address: &'a str) -> Option<&'a str> {
+        let short = address.strip_prefix(self.external_address.as_deref()?)?;
+        short.starts_with(':').then_some(short)
+    }
+
     /// Ends a subscription.
     pub fn close(&mut self, subscription: SubscriptionId) {
         self.subscriptions.remove(&subscription);

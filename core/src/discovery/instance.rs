@@ -43,7 +43,7 @@ pub struct Instance {
 }
 
 /// The attribute that says which protocol an instance speaks.
-const PROTOCOL: &str = "proto";
+pub(super) const PROTOCOL: &str = "proto";
 
 impl Instance {
     /// Its protocol: the attribute `proto` if that is lowercase and alphanumeric, else `tcp`.

@@ -248,6 +248,75 @@ fn what_is_wrong_is_said() {
 }
 
 #[test]
+fn whose_bodies_need_a_content_type() {
+    let mut world = World::in_memory();
+    let world = &mut world;
+    put_service(world);
+    let (path, body) = instance("web", "a:1");
+    let leader = json!({"id": instance_id("tcp", "a:1")}).to_string();
+    for (path, body, status) in [
+        (&*path, &*body, 200),
+        ("/services/db", "{}", 400),
+        ("/services/web/meta", r#"{"data":1}"#, 400),
+        ("/services/web/leader", &leader, 400),
+    ] {
+        let id = open(world);
+        let bare = request("PUT", path, body).replace("Content-Type: application/json\r\n", "");
+        let answer = ask_raw(world, id, &bare);
+        assert_eq!(answer.status, status, "{path}: {answer:?}");
+        let said = answer.body.contains("send Content-Type: application/json");
+        assert_eq!(said, status == 400, "{path}: {answer:?}");
+    }
+}
+
+/// An instance's protocol stands among its attributes, under that key.
+#[test]
+fn a_protocol_is_no_metadata() {
+    let mut world = World::in_memory();
+    let world = &mut world;
+    put_service(world);
+    for (proto, value) in [("tcp", "http"), ("udp", "http"), ("udp", "udp"), ("tcp", "N O")] {
+        let id = instance_id(proto, "a:1");
+        let path = format!("/services/web/instances/{id}");
+        let body = json!({"addr": "a:1", "proto": proto, "meta": {"proto": value, "zone": "a"}});
+        let answer = ask(world, "PUT", &path, &body.to_string());
+        assert_eq!((answer.status, &*answer.code()), (400, "validation_error"), "{answer:?}");
+        let said = format!("meta has the key \"proto\", of value {value:?}");
+        assert!(answer.json()["message"].as_str().unwrap().contains(&said), "{answer:?}");
+    }
+    assert_eq!(done(world, "GET", "/services/web/instances", "").json(), json!([]));
+}
+
+/// PUT takes the id of an address that the server completes, so the others do.
+#[test]
+fn an_instance_is_found_by_the_id_it_was_put_with() {
+    let external = Agent::new(Box::new(Memory::new(TTL)), Some("2001:db8::1".into()));
+    let external = World::of(Config::default(), external);
+    for (mut world, whole) in [(World::in_memory(), "127.0.0.1:80"), (external, "[2001:db8::1]:80")]
+    {
+        let world = &mut world;
+        put_service(world);
+        let (path, body) = instance("web", ":80");
+        for path in [path.clone(), format!("/services/web/instances/{}", instance_id("tcp", whole))]
+        {
+            put(world, "web", "a:1");
+            assert_eq!(done(world, "PUT", &path, &body).json()["addr"], whole);
+            let id = json!({"id": instance_id("tcp", ":80")}).to_string();
+            done(world, "PUT", "/services/web/leader", &id);
+            assert_eq!(done(world, "GET", "/services/web/leader", "").json()["addr"], whole);
+            done(world, "DELETE", &path, "");
+            let left = done(world, "GET", "/services/web/instances", "").json();
+            assert_eq!(left.as_array().expect("they are listed").len(), 1, "{left}");
+            assert_eq!(left[0]["addr"], "a:1");
+        }
+        for (proto, addr) in [("udp", ":80"), ("tcp", ":81"), ("tcp", "80"), ("tcp", "")] {
+            let path = format!("/services/web/instances/{}", instance_id(proto, addr));
+            assert_eq!(ask(world, "DELETE", &path, "").status, 404, "{proto} {addr}");
+        }
+    }
+}
+
+#[test]
 fn heads_alone() {
     let mut world = World::in_memory();
     put_service(&mut world);

@@ -303,6 +303,27 @@ fn who_is_gone_is_not_told() {
     assert_eq!(world.subscriptions(), 0);
 }
 
+/// A browser's EventSource would take a 503 for the end of its attempts.
+#[test]
+fn a_stream_waits_until_the_store_knows() {
+    let model = Arc::new(Mutex::new(Model::new(1)));
+    model.lock().unwrap().set_member(0, Member::Down);
+    let mut world = World::on_etcd(&model, 0, Instant::ZERO);
+    let all = ["/services", "/services/web", "/services/web/instances"]
+        .map(|path| follow(&mut world, path, ""));
+    world.pass(Duration::from_secs(40));
+    for id in all {
+        assert_eq!(read(&mut world, id), (vec![Said::Comment, Said::Comment], false));
+    }
+    model.lock().unwrap().set_member(0, Member::Up);
+    world.pass(Duration::from_secs(6));
+    for id in all {
+        let (said, _) = read(&mut world, id);
+        let [.., Said::Event(_, event)] = &said[..] else { panic!("{said:?}") };
+        assert_eq!(event["kind"], "current");
+    }
+}
+
 #[test]
 fn a_stream_ends_with_what_is_known() {
     let model = Arc::new(Mutex::new(Model::new(1)));

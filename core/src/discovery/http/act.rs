@@ -10,7 +10,7 @@ use super::request::{self, Named, Registered};
 use super::route::{Place, Verb};
 use super::server::Env;
 use super::stream::Shape;
-use crate::discovery::instance::{attributes_of, check_attributes};
+use crate::discovery::instance::{PROTOCOL, attributes_of, check_attributes};
 use crate::discovery::{
     Document, Expect, Instance, Interest, Registration, Registry, StoreError, SubscriptionId,
     instance_id,
@@ -187,10 +187,15 @@ impl Cx<'_, '_> {
         if registry.exists(name) { Ok(registry) } else { Err(Error::no_service(name)) }
     }
 
-    /// The address of the instance with that id.
+    /// The address of the instance with that id, or with that of the address that the server completed to it.
     fn find(&self, name: &str, id: &str) -> Result<String, Error> {
-        let mut all = self.service(name)?.instances(name);
-        match all.find(|it| it.id() == id) {
+        let registry = self.service(name)?;
+        let is_short = |it: &Instance| {
+            let short = self.env.agent.shorten(&it.address);
+            short.is_some_and(|short| instance_id(it.protocol(), short) == id)
+        };
+        let whole = registry.instances(name).find(|it| it.id() == id);
+        match whole.or_else(|| registry.instances(name).find(|it| is_short(it))) {
             Some(found) => Ok(found.address.to_string()),
             None => Err(Error::not_found(&instance_of(name, id))),
         }
@@ -246,6 +251,12 @@ impl Cx<'_, '_> {
     fn register(&mut self, name: &str, id: &str, body: &[u8]) -> Result<Outcome, Error> {
         let asked: Registered = request::read(body)?;
         let protocol = asked.protocol()?;
+        if let Some(value) = asked.meta.as_ref().and_then(|meta| meta.get(PROTOCOL)) {
+            return Err(Error::invalid(&format!(
+                "meta has the key {PROTOCOL:?}, of value {value:?}, but the protocol is kept there: \
+                name that in the field {PROTOCOL} beside meta, or use another key"
+            )));
+        }
         let address = self.env.agent.expand(asked.addr.clone()).map_err(|text| {
             // That text is for clients of the RPC too.
             Error::invalid(text.strip_prefix("discoverd: ").unwrap_or(&text))

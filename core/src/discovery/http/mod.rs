@@ -16,9 +16,11 @@
 //! | `/services/NAME/leader` | PUT | names the leader: `{"id":…}` |
 //! | | GET | the instance that leads; or each that comes to lead, by `Accept` |
 //!
-//! HEAD works where GET does. An instance's id is [made](super::instance_id) of its protocol and address. A service that is created
-//! here has a name of lowercase letters, digits and hyphens; one that clients of the RPC have made may have others, which stand
-//! percent-encoded in paths, and is there as long as it has instances. Bodies have at most 64 KiB.
+//! HEAD works where GET does. An instance's id is [made](super::instance_id) of its protocol and address. Its protocol is kept as
+//! its attribute `proto`, so `meta` has no such key. A service that is created here has a name of lowercase letters, digits and
+//! hyphens; one that clients of the RPC have made may have others, which stand percent-encoded in paths, and is there as long as
+//! it has instances. Bodies have at most 64 KiB. Those of a service, its metadata and its leader need
+//! `Content-Type: application/json`; those of instances do not.
 //!
 //! The leader is the oldest instance, until one is named: it leads while it is there. If a service is created with `manual`, only
 //! who was named can lead it.
@@ -46,7 +48,8 @@
 //! server, it is told everything, and the `current` has no such mark: what was not told is gone.
 //!
 //! A comment comes every 15 s while nothing happens. If the store cannot say any more what is true, the stream ends with
-//! `event: error` and an error as above; come back then. That a service is deleted does not end its streams.
+//! `event: error` and an error as above; come back then. A stream that begins before it can say so waits, with comments, and is
+//! not refused: a browser's `EventSource` would not try again. That a service is deleted does not end its streams.
 //!
 //! # Browsers
 //!

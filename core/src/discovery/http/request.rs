@@ -1,5 +1,6 @@
 //! The bodies of requests.
 
+use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::String;
 
@@ -15,12 +16,13 @@ pub(super) const LONGEST: usize = 64 * 1024;
 
 #[derive(Deserialize)]
 pub(super) struct Created<'a> {
-    #[serde(default = "oldest")]
-    leader_type: &'a str,
+    // Not `&str`, which has no place for what escapes stand for.
+    #[serde(borrow, default = "oldest")]
+    leader_type: Cow<'a, str>,
 }
 
-fn oldest<'a>() -> &'a str {
-    "oldest"
+fn oldest<'a>() -> Cow<'a, str> {
+    Cow::Borrowed("oldest")
 }
 
 /// How a service's leader is found, as its document has it.
@@ -29,8 +31,8 @@ pub(super) fn leader_type(body: &[u8]) -> Result<String, Error> {
         return Ok(oldest().into());
     }
     let Created { leader_type } = read(body)?;
-    match leader_type {
-        "oldest" | "manual" => Ok(leader_type.into()),
+    match &*leader_type {
+        "oldest" | "manual" => Ok(leader_type.into_owned()),
         _ => Err(Error::invalid(&format!(
             "leader_type {leader_type:?} is unknown: use \"oldest\" or \"manual\""
         ))),
@@ -127,6 +129,8 @@ mod tests {
         assert_eq!(leader_type(b"").unwrap(), "oldest");
         assert_eq!(leader_type(b"{}").unwrap(), "oldest");
         assert_eq!(leader_type(br#"{"leader_type":"manual","x":1}"#).unwrap(), "manual");
+        let escaped = br#"{"leader_type":"\u006danual"}"#;
+        assert_eq!(leader_type(escaped).unwrap(), "manual");
         for bad in [&b"{"[..], b"[]", b"null", br#"{"leader_type":"newest"}"#, b"\xff"] {
             assert_eq!(leader_type(bad).unwrap_err().status, 400);
         }
