@@ -39,7 +39,8 @@
 //! ```
 //!
 //! First come the instances that are there (`up`), the oldest first; `leader`; `service_meta`; `current`. Then every change, and
-//! `update` for an instance whose metadata changed, `down` for one that is gone. A slow reader is told the latest state of each
+//! `update` for an instance whose metadata changed, `down` for one that is gone. A `leader` without an instance says that nobody
+//! leads, where the `down` of the one that led does not say it. A slow reader is told the latest state of each
 //! instead of all that were in between. The stream of all services tells of one after the other before `current`, and has
 //! `service_created` and `service_deleted` besides.
 //!

@@ -19,7 +19,7 @@ use crate::timers::TimerKey;
 /// How long to wait before everything is read again where that was refused.
 const PAUSE: Duration = Duration::from_secs(1);
 
-#[derive(Debug)]
+#[derive(Default, Debug)]
 pub(super) struct View {
     load: Option<Load>,
     /// What is being read because something has happened to it.
@@ -59,21 +59,6 @@ pub(super) struct Found {
 pub(super) enum What {
     Instance(Option<Attributes>),
     Document(String),
-}
-
-impl Default for View {
-    fn default() -> Self {
-        Self {
-            load: None,
-            reads: BTreeMap::new(),
-            next_read: 0,
-            found: BTreeMap::new(),
-            due: None,
-            failures: 0,
-            refused: false,
-            seen: 0,
-        }
-    }
 }
 
 impl View {
