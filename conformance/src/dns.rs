@@ -285,7 +285,7 @@ fn recursor() -> SocketAddr {
             // Somebody else's answer comes first, and one that is none.
             let mut wrong = said.clone();
             wrong[0] ^= 1;
-            for said in [&wrong[..], b"rubbish", &said] {
+            for said in [&wrong[..], b"", b"rubbish", &said] {
                 let _ = socket.send_to(said, peer);
             }
         }

@@ -200,7 +200,7 @@ fn command(runtime: &str) -> Command {
         .subcommand(
             asks("leader", "Prints the address of a service's leader; exit code 1 if it has none")
                 .arg(
-                    value("exec", "COMMAND", "Run this with sh at each new leader, with DISCOVERD_LEADER set".into())
+                    value("exec", "COMMAND", "Run this with sh at each new leader, with DISCOVERD_LEADER set; it waits until the run before has ended".into())
                         .value_parser(clap::value_parser!(OsString)),
                 ),
         )
