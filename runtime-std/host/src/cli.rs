@@ -190,8 +190,9 @@ Addresses:
                      no HOST: all interfaces; port 0: a free one
   unix://PATH        a socket for its owner and its group; PATH may be relative
   fd://[NAME]        sockets that systemd has opened: all, or those with that name or number
-  discoverd://HOST:PORT[?store=journal|memory&data-dir=FOLDER&ttl=DURATION]
-                     for clients of service discovery; see discoverd --help
+  discoverd://HOST:PORT[?OPTION=VALUE&OPTION=VALUE...]
+                     for clients of service discovery; its options are those of discoverd --help,
+                     without their dashes: ?store=memory&ttl=20s&dns=127.0.0.1:5353
   Without an address: {DEFAULT_ADDRESS}; with TLS {DEFAULT_TLS_ADDRESS}
 
 TLS:

@@ -12,8 +12,8 @@ use crate::address::StoreSettings;
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Config {
-    /// Who is asked for names of other zones, the first one first, unless it has just been silent. Without any such questions are refused; with some, everybody
-    /// who can ask here can ask there.
+    /// Who is asked for names of other zones, the first one first, unless it has just been silent. Without any such questions are
+    /// refused; with some, everybody who can ask here can ask there.
     pub recursors: Vec<SocketAddr>,
     /// How long one of them is waited for before the next is asked. Default 2 s.
     pub patience: Duration,

@@ -33,7 +33,8 @@ use crate::time::Instant;
 ///
 /// A subscription is read with [`next`](Store::next): what is there, as its [`Interest`] says; [`Event::Current`];
 /// then every change, in order. [`StoreEvent::Ready`] says that there is something to read, and says so again only after
-/// `next` has returned `None`. What waits for one that is not read is bounded: the latest state of each instance.
+/// `next` has returned `None`. What waits for one that is not read is bounded: the latest state of each instance,
+/// leader and document.
 ///
 /// Names, addresses and documents have been checked before they come here. A [`Registry`] does most of the work.
 pub trait Store: Send {

@@ -110,15 +110,25 @@ fn object(name: &str, member: &Member, online: bool) -> String {
     )
 }
 
-fn connect(config: Config) -> Result<Client, Error> {
-    let mut config = config;
+fn connect(mut config: Config) -> Result<Client, String> {
     config.servers = servers();
-    Client::with(config)
+    if let Some(server) = config.servers.iter().find(|server| !is_address(server)) {
+        return Err(format!(
+            "DISCOVERD names {server:?}, which is no server's address: use HOST:PORT, with commas between several"
+        ));
+    }
+    Client::with(config).map_err(text)
+}
+
+fn is_address(server: &str) -> bool {
+    server.rsplit_once(':').is_some_and(|(host, port)| {
+        !host.is_empty() && !host.contains('/') && port.parse::<u16>().is_ok()
+    })
 }
 
 /// A service, once all its instances are known.
 fn service(name: &str) -> Result<Service, String> {
-    connect(Config::default()).and_then(|client| client.service(name)).map_err(text)
+    connect(Config::default())?.service(name).map_err(text)
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
@@ -158,7 +168,7 @@ enum Awaited {
 fn keep_registered(register: &Register) -> Result<ExitCode, String> {
     let mut config = Config::default();
     config.heartbeat = register.heartbeat;
-    let client = connect(config).map_err(text)?;
+    let client = connect(config)?;
     let attributes = register.attributes.iter().flatten().map(|(k, v)| (&**k, &**v));
     let registration =
         client.register(&register.name, &register.address, attributes).map_err(text)?;
@@ -251,6 +261,16 @@ mod tests {
     fn member(attributes: &[(&str, &str)]) -> Member {
         let attributes = attributes.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
         Member { address: "a:80".into(), attributes: Some(attributes.collect()), created: 7 }
+    }
+
+    #[test]
+    fn servers_are_hosts_with_ports() {
+        for good in ["localhost:1111", "127.0.0.1:1", "[::1]:1111"] {
+            assert!(is_address(good), "{good}");
+        }
+        for bad in ["localhost", "http://localhost:1111", "localhost:http", ":1111", "a:99999"] {
+            assert!(!is_address(bad), "{bad}");
+        }
     }
 
     #[test]
