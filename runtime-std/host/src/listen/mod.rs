@@ -128,8 +128,16 @@ pub(crate) fn listen_dns(
         let listeners = listen_with(address, &setup)?;
         let bound = listeners.iter().filter_map(Listener::socket_address);
         let bound = bound.map(|at| DatagramSocket::bind(at).map_err(|error| (at, error)));
-        match bound.collect::<Result<_, _>>() {
-            Ok(sockets) => return Ok((listeners, sockets)),
+        match bound.collect::<Result<Vec<DatagramSocket>, _>>() {
+            Ok(sockets) => {
+                if sockets.iter().any(|socket| socket.address().ip().is_unspecified()) {
+                    log::warn!(
+                        "DNS on all interfaces answers from the address that the system picks, and clients that asked at \
+                         another one do not take that: where there are several, name each address"
+                    );
+                }
+                return Ok((listeners, sockets));
+            }
             // The port is free for connections only.
             Err((_, error)) if error.kind() == io::ErrorKind::AddrInUse && attempts > 0 => {}
             Err((at, error)) => {
