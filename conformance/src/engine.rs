@@ -39,13 +39,26 @@ const END: Duration = Duration::from_secs(20);
 ///
 /// The environment says `SWARM_LIVE=required`.
 pub fn skip(reason: &str) {
-    let required = std::env::var("SWARM_LIVE").is_ok_and(|value| value == "required");
-    assert!(!required, "{reason}");
-    println!("skipped: {reason}");
+    assert!(!says("required"), "{reason}");
+    println!(
+        "skipped: {}",
+        if says("never") { "the environment says SWARM_LIVE=never" } else { reason }
+    );
+}
+
+/// Whether that is the environment's word for live tests.
+pub(crate) fn says(word: &str) -> bool {
+    std::env::var("SWARM_LIVE").is_ok_and(|value| value == word)
+}
+
+/// A program that live tests start and take their time with: none where the environment says `SWARM_LIVE=never`.
+#[must_use]
+pub fn server(name: &str) -> Option<PathBuf> {
+    if says("never") { None } else { which(name) }
 }
 
 impl Engine {
-    /// Starts one if the environment has `SWARM_LIVE` set, or says why that is not possible here.
+    /// Starts one if the environment has `SWARM_LIVE=required`, or says why that is not possible here.
     ///
     /// # Panics
     ///
@@ -62,7 +75,7 @@ impl Engine {
     /// As [`start`](Self::start).
     #[must_use]
     pub fn start_with(options: &[String]) -> Option<Self> {
-        let missing = if std::env::var_os("SWARM_LIVE").is_none() {
+        let missing = if !says("required") {
             // Whoever runs all tests does not expect an engine to be started as root.
             Some("real engines are started with SWARM_LIVE=required in the environment")
         } else if !geteuid().is_root() {

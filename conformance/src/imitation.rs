@@ -11,13 +11,13 @@ use crate::suite::{Options, Outcome, chosen, run};
 const EXPECTED: &str = include_str!("../expected/simulator.txt");
 
 /// All shipped sessions pass against a simulator behind that binary's sockets, but for those that are listed; fewer than three in
-/// a hundred may be. They take minutes, since clients pause as they did: only with `SWARM_LIVE` in the environment.
+/// a hundred may be. They take minutes, since clients pause as they did: only with `SWARM_LIVE=required` in the environment.
 ///
 /// # Panics
 ///
 /// Some do not.
 pub fn sessions(binary: &Path) {
-    if std::env::var_os("SWARM_LIVE").is_none() {
+    if !crate::engine::says("required") {
         println!("skipped: all sessions are played with SWARM_LIVE=required in the environment");
         return;
     }

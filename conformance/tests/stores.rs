@@ -11,7 +11,7 @@ use std::time::{Duration, Instant as RealInstant};
 use libswarm::Instant;
 use libswarm::discovery::store::{etcd, zookeeper};
 use libswarm::discovery::{Etcd, Store, Zookeeper};
-use libswarm_conformance::engine::{skip, which};
+use libswarm_conformance::engine::{server, skip};
 use libswarm_conformance::real_store::{suite, upstream};
 use libswarm_conformance::zookeeper::{MISSING, installed};
 
@@ -83,7 +83,7 @@ fn the_suite_passes_on_zookeeper() {
 
 #[test]
 fn the_suite_passes_on_etcd() {
-    let Some(program) = which("etcd") else {
+    let Some(program) = server("etcd") else {
         return skip("there is no etcd: install Debian's etcd-server");
     };
     let (port, peers, folder) = (free_port(), free_port(), folder("etcd"));
