@@ -86,10 +86,14 @@ impl JournalFiles {
         let rest = rest.unwrap_or_default();
         let end = rest.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
         let rest = &rest[..end];
+        let copy = self.folder.join(CUT);
+        // A disk that has no room for it is no reason to serve nobody.
+        if !rest.is_empty()
+            && let Err(error) = fs::write(&copy, rest)
+        {
+            log::warn!("what is cut off the journal is not kept in {}: {error}", copy.display());
+        }
         let cut = || {
-            if !rest.is_empty() {
-                fs::write(self.folder.join(CUT), rest)?;
-            }
             if self.journal.metadata()?.len() == length {
                 return Ok(());
             }
