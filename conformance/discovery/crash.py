@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 
+from crowd import ports
 from rpc import Client
 
 NAME = "crash"
@@ -96,7 +97,7 @@ def main(binary, folder, rounds):
     seed = int(os.environ.get("SEED", time.time_ns()))
     print("SEED", seed)
     dice, known, created = random.Random(seed), [{} for _ in range(4)], 0
-    process, address = start(binary, folder, 0)
+    process, address = start(binary, folder, ports(1)[0])
     counted = {"data": 0, "index": 0}
     status, said = Counter(address, counted).ask("PUT", "/services/counted")
     assert status == 200, said

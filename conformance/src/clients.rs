@@ -18,6 +18,7 @@ use rustix::process::Signal;
 use crate::client::PATIENCE;
 use crate::daemon::Folder;
 use crate::discovery::{place, start};
+use crate::loopback::free_address;
 
 /// Makes the tests of a client: all suites of this module, for the `discoverd` at that path.
 #[macro_export]
@@ -144,7 +145,7 @@ pub fn leads_in_turn(binary: &Path) {
 pub fn stays_registered(binary: &Path) {
     for codec in CODECS {
         let folder = Folder::new();
-        let mut daemon = start(binary, &folder, "127.0.0.1:0");
+        let mut daemon = start(binary, &folder, &free_address().to_string());
         let client = connect(&place(&daemon), codec);
         let _registration = client.register("web", "a:80", []).expect("it is taken");
         let web = client.service("web").expect("it can be followed");
@@ -212,10 +213,7 @@ pub fn dials(binary: &Path) {
     let error = dialer.dial("web").expect_err("nobody is there").to_string();
     assert_eq!(error, "no instance of \"web\" is registered");
     let servers = [serve(b'a'), serve(b'b')];
-    // Nobody listens there.
-    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let dead = taken.local_addr().expect("it is bound").to_string();
-    drop(taken);
+    let dead = free_address().to_string();
     let mut kept = vec![client.register("web", &dead, []).expect("it is taken")];
     let web = client.service("web").expect("it can be followed");
     until("the dialer knows", || {
@@ -250,8 +248,8 @@ pub fn checks_health(binary: &Path) {
     };
     let web = client.service("web").expect("it can be followed");
     let mut watch = web.changes();
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = listener.local_addr().expect("it is bound").to_string();
+    let address = free_address().to_string();
+    let listener = TcpListener::bind(&address).expect("it is free");
     let good = Arc::new(AtomicBool::new(true));
     let (stop, answers) = (Arc::new(AtomicBool::new(false)), Arc::clone(&good));
     let stopped = Arc::clone(&stop);

@@ -11,6 +11,7 @@ use rustix::process::Signal;
 
 use crate::client::PATIENCE;
 use crate::daemon::{Daemon, Folder};
+use crate::loopback::free_address;
 
 /// Makes the tests of a `discoverd`: all suites of this module, for the binary at that path.
 #[macro_export]
@@ -114,7 +115,7 @@ pub fn expires(binary: &Path) {
 pub fn survives(binary: &Path) {
     for codec in CODECS {
         let folder = Folder::new();
-        let mut daemon = start(binary, &folder, "127.0.0.1:0");
+        let mut daemon = start(binary, &folder, &free_address().to_string());
         scenario("before", codec, &daemon);
         daemon.signal(Signal::KILL);
         daemon.wait(PATIENCE);
@@ -297,7 +298,7 @@ pub fn stands_by(binary: &Path) {
 /// Clients find a server again that was killed: nobody is reported gone who is not, and registrations stay.
 pub fn reconnects(binary: &Path) {
     let folder = Folder::new();
-    let mut daemon = start(binary, &folder, "127.0.0.1:0");
+    let mut daemon = start(binary, &folder, &free_address().to_string());
     let server = place(&daemon);
     let mut watch = Daemonless::start(&mut command(binary, &server, &["watch", "web"]));
     assert_eq!(watch.line(), "=");

@@ -17,6 +17,7 @@ use libswarm_host::client::blocking::{Client, Registration};
 use crate::client::PATIENCE;
 use crate::daemon::Daemon;
 use crate::engine::{skip, which};
+use crate::loopback::free_address;
 
 /// Makes the tests of DNS, for the `discoverd` at that path.
 #[macro_export]
@@ -231,8 +232,7 @@ pub fn flood(binary: &Path) {
 ///
 /// It is not said.
 pub fn settings(binary: &Path) {
-    let free = UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
-    let taken = free.expect("a free port").to_string();
+    let taken = free_address().to_string();
     let in_use = format!("{taken} is in use already");
     let itself = format!("--recursors {taken} is this server itself");
     for (args, said) in [
@@ -307,10 +307,8 @@ fn recursor() -> SocketAddr {
 /// They do not.
 pub fn recursors(binary: &Path) {
     let silent = UdpSocket::bind("127.0.0.1:0").expect("a free port");
-    let gone = UdpSocket::bind("127.0.0.1:0").expect("a free port");
-    let [silent_at, gone_at] =
-        [&silent, &gone].map(|socket| socket.local_addr().expect("it is bound").to_string());
-    drop(gone);
+    let silent_at = silent.local_addr().expect("it is bound").to_string();
+    let gone_at = free_address().to_string();
     let good = recursor();
     let served =
         Served::start(binary, "127.0.0.1:0", &["-recursors", &format!("{gone_at},{good}")]);

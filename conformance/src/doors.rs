@@ -12,6 +12,7 @@ use crate::client::PATIENCE;
 use crate::daemon::{Daemon, Folder};
 use crate::discovery::{place, start};
 use crate::engine::{skip, which};
+use crate::loopback::free_address;
 
 /// Makes the tests of the doors, for the `discoverd` at that path.
 #[macro_export]
@@ -70,7 +71,7 @@ pub fn survives(binary: &Path) {
         return;
     }
     let folder = Folder::new();
-    let mut daemon = start(binary, &folder, "127.0.0.1:0");
+    let mut daemon = start(binary, &folder, &free_address().to_string());
     run("curl.py", &["before", &place(&daemon)]);
     daemon.signal(Signal::KILL);
     daemon.wait(PATIENCE);

@@ -1,7 +1,6 @@
 //! A real engine: Debian's dockerd, started by hand in a folder of its own and ended with everything it started.
 
 use std::fs::{self, File};
-use std::net::TcpListener;
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -13,6 +12,7 @@ use rustix::process::{Pid, Signal, geteuid, kill_process};
 
 use crate::daemon::Folder;
 use crate::live::dockers;
+use crate::loopback::free_address;
 
 /// A dockerd with an image `busybox` and nothing else; ended when dropped.
 ///
@@ -95,11 +95,7 @@ impl Engine {
 
         let folder = Folder::new();
         let socket = folder.file("engine.sock");
-        let port = TcpListener::bind("127.0.0.1:0")
-            .and_then(|listener| listener.local_addr())
-            .expect("a port is free")
-            .port();
-        let (unix, tcp) = (format!("unix://{socket}"), format!("tcp://127.0.0.1:{port}"));
+        let (unix, tcp) = (format!("unix://{socket}"), format!("tcp://{}", free_address()));
         let configuration = folder.file("daemon.json");
         fs::write(&configuration, "{}").expect("a file can be written");
         let log = File::create(folder.path().join("log")).expect("a file can be made");

@@ -39,6 +39,7 @@ pub mod forwarding;
 pub mod imitation;
 pub mod keys;
 pub mod live;
+pub mod loopback;
 pub mod play;
 pub mod random;
 pub mod real_store;

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -12,6 +12,7 @@ use libswarm::Instant;
 use libswarm::discovery::store::{etcd, zookeeper};
 use libswarm::discovery::{Etcd, Store, Zookeeper};
 use libswarm_conformance::engine::{server, skip};
+use libswarm_conformance::loopback::free_address;
 use libswarm_conformance::real_store::{suite, upstream};
 use libswarm_conformance::zookeeper::{MISSING, installed};
 
@@ -26,11 +27,6 @@ impl Drop for Running {
         self.0.wait().ok();
         fs::remove_dir_all(&self.1).ok();
     }
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("it is bound").port()
 }
 
 fn folder(name: &str) -> PathBuf {
@@ -56,7 +52,7 @@ fn run(mut command: Command, folder: PathBuf, port: u16) -> Running {
 #[test]
 fn the_suite_passes_on_zookeeper() {
     let Some((java, jar)) = installed() else { return skip(MISSING) };
-    let (port, folder) = (free_port(), folder("zookeeper"));
+    let (port, folder) = (free_address().port(), folder("zookeeper"));
     let config = folder.join("zoo.cfg");
     let text = format!(
         "tickTime=500\ndataDir={}\nclientPort={port}\nclientPortAddress=127.0.0.1\nadmin.enableServer=false\n",
@@ -86,7 +82,7 @@ fn the_suite_passes_on_etcd() {
     let Some(program) = server("etcd") else {
         return skip("there is no etcd: install Debian's etcd-server");
     };
-    let (port, peers, folder) = (free_port(), free_port(), folder("etcd"));
+    let (port, peers, folder) = (free_address().port(), free_address().port(), folder("etcd"));
     let (clients, peers) =
         (format!("http://127.0.0.1:{port}"), format!("http://127.0.0.1:{peers}"));
     let mut command = Command::new(program);

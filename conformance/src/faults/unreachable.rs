@@ -14,6 +14,7 @@ use super::bench::{Bench, Engine, Kind, each_kind, is_error};
 use crate::client::{Client, PATIENCE};
 use crate::daemon::{Daemon, Folder};
 use crate::keys::Keys;
+use crate::loopback::free_address;
 
 const GET: &str = "GET /containers/json HTTP/1.1\r\nHost: x\r\n\r\n";
 
@@ -27,10 +28,7 @@ pub fn refused(binary: &Path) {
         let folder = Folder::new();
         let address = match kind {
             Kind::Unix => format!("unix://{}", folder.file("nosuch.sock")),
-            Kind::Tcp | Kind::Tls => {
-                let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-                format!("tcp://{}", listener.local_addr().expect("it has an address"))
-            }
+            Kind::Tcp | Kind::Tls => format!("tcp://{}", free_address()),
         };
         let bench = Bench::start(binary, kind, keys, &address);
         bench.repeat("refused", || {

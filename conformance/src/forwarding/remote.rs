@@ -1,7 +1,7 @@
 //! A real engine that is reached with TLS, or through ssh.
 
 use std::fs::{self, File, Permissions};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -14,6 +14,7 @@ use crate::daemon::{Daemon, Folder};
 use crate::engine::{Engine, skip, which};
 use crate::keys::Keys;
 use crate::live::dockers;
+use crate::loopback::free_address;
 
 /// What has to be the same through the daemon as at the engine itself.
 const SCRIPT: &str = "
@@ -151,10 +152,7 @@ impl Sshd {
                 .status();
             assert!(made.expect("ssh-keygen runs").success());
         }
-        let port = TcpListener::bind("127.0.0.1:0")
-            .and_then(|listener| listener.local_addr())
-            .expect("a port is free")
-            .port();
+        let port = free_address().port();
         let docker = dockers().into_iter().next().expect("the engine was started with one");
         let docker = docker.parent().expect("docker is in a folder").display().to_string();
         let read = |name: &str| fs::read_to_string(file(name)).expect("it was made");

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use libswarm_conformance::daemon::{Daemon, Folder};
+use libswarm_conformance::loopback::free_address;
 use libswarm_smol::discovery::{Balance, Change, Check, Client, Config};
 use smol::io::AsyncWriteExt;
 use smol::stream::{Stream, StreamExt};
@@ -79,8 +80,8 @@ pub(crate) fn dials_who_is_healthy(binary: &Path) {
         let dialer = client.dialer(Balance::Random);
         let error = dialer.dial("web").await.unwrap_err().to_string();
         assert_eq!(error, "no instance of \"web\" is registered");
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap().to_string();
+        let address = free_address().to_string();
+        let listener = TcpListener::bind(&address).unwrap();
         let serves = std::thread::spawn(move || {
             while let Ok((mut stream, _)) = listener.accept() {
                 let mut request = [0; 512];
