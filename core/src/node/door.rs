@@ -24,10 +24,10 @@ impl Door {
         Self::Rpc(Box::new(Server::accept(limits, head, out)))
     }
 
-    /// Whether an answer is waited for.
+    /// Whether an answer is waited for, or not yet written to its end.
     pub(super) fn is_waiting(&self) -> bool {
         match self {
-            Self::Http(http) => http.is_waiting(),
+            Self::Http(http) => http.is_waiting() || http.is_writing(),
             Self::Rpc(rpc) => rpc.waiting() > 0,
         }
     }

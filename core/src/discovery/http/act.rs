@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use super::answer::{Meta, Shown, json};
 use super::error::Error;
+use super::listing::{Items, Listing};
 use super::request::{self, Named, Registered};
 use super::route::{Place, Verb};
 use super::server::Env;
@@ -35,6 +36,8 @@ pub(super) struct Asked {
 pub(super) enum Outcome {
     Page,
     Json(Vec<u8>),
+    /// That, of so many bytes.
+    List(u64, Listing),
     Nothing,
     /// The answers of the store are to be waited for.
     Wait(Waiting),
@@ -123,8 +126,7 @@ pub(super) fn act(
         (Verb::Get, Place::Page) => Ok(Outcome::Page),
         (Verb::Get, Place::Services) if wants_stream => follow(cx.env, Shape::All, String::new()),
         (Verb::Get, Place::Services) => {
-            let names: Vec<&str> = cx.registry()?.services().map(|name| &**name).collect();
-            Ok(Outcome::Json(json(&names)))
+            Ok(list(Items::Names(cx.registry()?.services().cloned().collect())))
         }
         (Verb::Get, Place::Service(name)) => follow(cx.env, Shape::Service, name),
         (Verb::Put, Place::Service(name)) => cx.create(&name, body),
@@ -139,9 +141,7 @@ pub(super) fn act(
             follow(cx.env, Shape::Instances, name)
         }
         (_, Place::Instances(name)) => {
-            let all = cx.service(&name)?.instances(&name);
-            let all: Vec<Shown<'_>> = all.map(|it| Shown::from(&**it)).collect();
-            Ok(Outcome::Json(json(&all)))
+            Ok(list(Items::Instances(cx.service(&name)?.instances(&name).cloned().collect())))
         }
         (Verb::Put, Place::Instance(name, id)) => cx.register(&name, &id, body),
         (_, Place::Instance(name, id)) => {
@@ -161,6 +161,18 @@ pub(super) fn act(
         (_, Place::Ping | Place::Page | Place::Services) => Ok(Outcome::Nothing),
     }
 }
+
+/// A list, whole or, if it is long, in pieces: many who read nothing would hold many copies of it.
+fn list(items: Items) -> Outcome {
+    let whole = json(&items);
+    if whole.len() <= SHORT {
+        return Outcome::Json(whole);
+    }
+    Outcome::List(whole.len() as u64, items.into())
+}
+
+/// A list of up to so many bytes is answered whole.
+const SHORT: usize = 16 * 1024;
 
 fn meta_of(name: &str) -> String {
     format!("metadata of service {name:?}")

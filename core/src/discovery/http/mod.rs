@@ -63,6 +63,7 @@ mod act;
 mod answer;
 mod error;
 mod guard;
+mod listing;
 mod page;
 mod request;
 mod route;

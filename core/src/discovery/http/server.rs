@@ -8,6 +8,7 @@ use core::time::Duration;
 use super::act::{self, Asked, Outcome, Waiting};
 use super::answer::json;
 use super::error::Error;
+use super::listing::Listing;
 use super::route::{self, Astray};
 use super::stream::{self, Shape};
 use super::{guard, page, request};
@@ -59,6 +60,8 @@ enum State {
     /// The store is asked.
     Waiting(Waiting),
     Streaming(Stream),
+    /// A long answer is written.
+    Listing(Listing),
     /// Nothing more is read.
     Over,
 }
@@ -92,7 +95,7 @@ pub struct Env<'a> {
 /// How it goes on.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Next {
-    /// There may be more in what is left of the input.
+    /// There may be more in what is left of the input, or to be written: ask again, when there is room for that.
     More,
     /// More must come, or the agent answer first.
     Wait,
@@ -121,7 +124,7 @@ impl Server {
         match self.state {
             State::Ready => self.http.is_in_head(unread),
             State::Body(..) | State::Discard => true,
-            State::Waiting(_) | State::Streaming(_) | State::Over => false,
+            State::Waiting(_) | State::Streaming(_) | State::Listing(_) | State::Over => false,
         }
     }
 
@@ -129,6 +132,12 @@ impl Server {
     #[must_use]
     pub const fn is_waiting(&self) -> bool {
         matches!(self.state, State::Waiting(_))
+    }
+
+    /// Whether an answer is written as far as there is room for it: [`receive`](Self::receive) goes on with it.
+    #[must_use]
+    pub const fn is_writing(&self) -> bool {
+        matches!(self.state, State::Listing(_))
     }
 
     /// When the stream said something last, if there is one.
@@ -153,6 +162,7 @@ impl Server {
     ) -> Result<(usize, Next), http1::Error> {
         match self.state {
             State::Waiting(_) | State::Streaming(_) => return Ok((0, Next::Wait)),
+            State::Listing(_) => return Ok((0, self.list(env, out))),
             State::Over => return Ok((input.len(), Next::Wait)),
             State::Ready | State::Body(..) | State::Discard => {}
         }
@@ -242,6 +252,13 @@ impl Server {
             Err(error) => self.fail(&error, out),
             Ok(Outcome::Page) => self.answer(200, &[page::HEADERS], page::PAGE.as_bytes(), out),
             Ok(Outcome::Json(body)) => self.answer(200, &[JSON], &body, out),
+            Ok(Outcome::List(length, listing)) => {
+                if self.http.respond(200, Framing::Length(length), &[JSON], out) {
+                    self.state = State::Listing(listing);
+                    return Next::More;
+                }
+                self.after()
+            }
             Ok(Outcome::Nothing) => self.answer(200, &[JSON], b"", out),
             Ok(Outcome::Wait(waiting)) => {
                 self.state = State::Waiting(waiting);
@@ -266,6 +283,20 @@ impl Server {
                 Next::More
             }
         }
+    }
+
+    /// Goes on with a long answer.
+    fn list(&mut self, env: &Env<'_>, out: &mut Vec<u8>) -> Next {
+        let State::Listing(listing) = &mut self.state else { return Next::Wait };
+        if let Some(piece) = listing.next() {
+            self.http.write(&piece, out);
+            return Next::More;
+        }
+        if env.stopping {
+            self.http.close_after();
+        }
+        self.http.end(out);
+        self.after()
     }
 
     /// Answers, and goes on behind that.
@@ -422,7 +453,11 @@ impl Server {
         let is_whole = match self.state {
             State::Ready => unread == 0,
             State::Body(..) => false,
-            State::Discard | State::Waiting(_) | State::Streaming(_) | State::Over => true,
+            State::Discard
+            | State::Waiting(_)
+            | State::Streaming(_)
+            | State::Listing(_)
+            | State::Over => true,
         };
         let whole = self.http.eof();
         if is_whole && whole.is_ok() { Ok(()) } else { Err(http1::Error::Truncated) }
