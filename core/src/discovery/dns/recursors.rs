@@ -27,6 +27,8 @@ pub(super) struct Recursors {
     events: VecDeque<Event>,
     /// The log says that none of them answers.
     is_said: bool,
+    /// The log says that one of them leads back to this server.
+    is_loop_said: bool,
 }
 
 #[derive(Debug)]
@@ -74,6 +76,7 @@ impl Recursors {
             timers: Timers::new(),
             events: VecDeque::new(),
             is_said: false,
+            is_loop_said: false,
         }
     }
 
@@ -89,6 +92,20 @@ impl Recursors {
         sum.update(of.to_be_bytes());
         let sum = sum.finalize();
         sum.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
+    }
+
+    /// Whether this is a question that this server has asked a recursor, under an id that nobody else knows: it would go round
+    /// until there is no room for another. Whoever guesses one does himself out of an answer, and nobody else.
+    pub(super) fn is_own(&mut self, query: &Query) -> bool {
+        let is_it = |it: &&Asked| it.id == query.id && it.query.question.is(&query.question);
+        let Some(asked) = self.asked.values().find(is_it) else { return false };
+        if !core::mem::replace(&mut self.is_loop_said, true) {
+            let server = self.servers[asked.server].address;
+            self.events.push_back(Event::Warn(format!(
+                "the recursor {server} leads back to this server, which refuses its own questions: name another one"
+            )));
+        }
+        true
     }
 
     /// Begins to ask. False: too many questions are under way.

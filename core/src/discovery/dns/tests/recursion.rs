@@ -126,6 +126,36 @@ fn the_next_recursor_is_asked_after_a_while_or_a_failure() {
     assert_eq!(read(answer).rcode, 5);
 }
 
+#[test]
+fn what_comes_back_to_itself_is_refused() {
+    let mut server = recursing(2);
+    let query = ask("example.org", kind::A, None);
+    for is_first in [true, false] {
+        let (exchange, to, message) = forward(&mut server, UDP, &query);
+        assert_eq!(to.to_string(), "10.0.0.1:53");
+        // The same id for another name, and the same name with another id, are others' questions.
+        let mut other = message.clone();
+        other[0] ^= 1;
+        forward(&mut server, TCP, &other);
+        let mut other = ask("example.com", kind::A, None);
+        other[..2].copy_from_slice(&message[..2]);
+        forward(&mut server, TCP, &other);
+        let mut refused = Vec::new();
+        let verdict = server.query(Instant::ZERO, UDP, &message, None, &mut refused);
+        assert_eq!(
+            (verdict, &refused[..2], refused[3] & 15),
+            (Verdict::Answered, &message[..2], 5)
+        );
+        let (lines, asked) = logged(&mut server);
+        assert_eq!((lines.len(), asked), (usize::from(is_first), None), "{lines:?}");
+        assert!(
+            lines.iter().all(|line| line.starts_with("the recursor 10.0.0.1:53 leads back to"))
+        );
+        server.progress(Instant::ZERO, exchange, Progress::Message(&refused));
+        assert_eq!(asked_next(&mut server).1, "10.0.0.2:53");
+    }
+}
+
 /// Asks at that moment; whom that leads to.
 fn asked_at(server: &mut Server, now: Instant) -> (u64, String, Vec<u8>) {
     server.query(now, UDP, &ask("example.org", kind::A, None), None, &mut Vec::new());
