@@ -273,7 +273,12 @@ impl fmt::Display for Error {
                 f.write_str("; start one, or say where it is with DISCOVERD=HOST:PORT")
             }
             Self::Silent { server, patience } => {
-                write!(f, "discoverd at {server} has not answered for {patience:?}")
+                // Who subscribes waits until the store is known, as clients of the original count on.
+                write!(
+                    f,
+                    "discoverd at {server} has not answered for {patience:?}: if that is its store's fault, http://{server}/services \
+                     says so"
+                )
             }
             Self::Refused(error) => f.write_str(error),
             Self::TooLarge { service, limit } => {

@@ -269,8 +269,8 @@ fn register() -> Command {
 
 fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
-        Some((key, value)) => Ok((key.to_owned(), value.to_owned())),
-        None => Err("an attribute is KEY=VALUE".to_owned()),
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("an attribute is KEY=VALUE".to_owned()),
     }
 }
 
@@ -375,6 +375,7 @@ mod tests {
             ("register web", ErrorKind::MissingRequiredArgument),
             ("register web :80 --standby", ErrorKind::MissingRequiredArgument),
             ("register web :80 --attr x", ErrorKind::ValueValidation),
+            ("register web :80 --attr =x", ErrorKind::ValueValidation),
             ("register web :80 --heartbeat 0", ErrorKind::ValueValidation),
             ("-bind :1 services web", ErrorKind::ArgumentConflict),
             ("--help", ErrorKind::DisplayHelp),

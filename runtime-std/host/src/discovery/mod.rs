@@ -107,6 +107,9 @@ impl Discovery {
             return Ok(Opened { agent, journal: None, upstreams });
         }
         match self.settings.store {
+            StoreKind::Memory if settings.data_dir.is_some() => {
+                Err("with --store memory nothing is kept on disk: leave --data-dir out".to_owned())
+            }
             StoreKind::Memory => {
                 let agent = Agent::new(Box::new(Memory::new(ttl)), external);
                 Ok(Opened { agent, journal: None, upstreams: Vec::new() })
@@ -174,6 +177,12 @@ mod tests {
         assert!(error.starts_with("with --zookeeper registrations are kept there"), "{error}");
         discovery.settings.store = StoreKind::Journal;
         assert!(discovery.open(Instant::ZERO, 1).is_ok());
+        discovery.settings.zookeeper = None;
+        discovery.settings.store = StoreKind::Memory;
+        assert!(discovery.open(Instant::ZERO, 1).is_ok());
+        discovery.settings.data_dir = Some("/nowhere".into());
+        let error = discovery.open(Instant::ZERO, 1).err().unwrap();
+        assert!(error.contains("leave --data-dir out"), "{error}");
     }
 
     #[test]
