@@ -16,7 +16,7 @@ use libswarm_host::client::blocking::{Client, Registration};
 
 use crate::client::PATIENCE;
 use crate::daemon::Daemon;
-use crate::engine::{skip, which};
+use crate::engine::{program, skip, which};
 use crate::loopback::free_address;
 
 /// Makes the tests of DNS, for the `discoverd` at that path.
@@ -367,7 +367,7 @@ pub fn recursors(binary: &Path) {
 ///
 /// It is told something else.
 pub fn dig(binary: &Path) {
-    let Some(dig) = which("dig") else {
+    let Some(dig) = program("dig") else {
         return skip("there is no dig: install Debian's bind9-dnsutils");
     };
     let served = Served::start(binary, "127.0.0.1:0", &[]);

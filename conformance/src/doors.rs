@@ -11,7 +11,7 @@ use rustix::process::Signal;
 use crate::client::PATIENCE;
 use crate::daemon::{Daemon, Folder};
 use crate::discovery::{place, start};
-use crate::engine::{skip, which};
+use crate::engine::{program, skip};
 use crate::loopback::free_address;
 
 /// Makes the tests of the doors, for the `discoverd` at that path.
@@ -37,7 +37,7 @@ fn run(script: &str, args: &[&str]) {
 }
 
 fn has_curl() -> bool {
-    let has = which("curl").is_some();
+    let has = program("curl").is_some();
     if !has {
         skip("there is no curl: install Debian's curl");
     }
@@ -86,7 +86,7 @@ pub fn survives(binary: &Path) {
 ///
 /// It does not show what is there.
 pub fn page(binary: &Path) {
-    let Some(chromium) = which("chromium") else {
+    let Some(chromium) = program("chromium") else {
         return skip("there is no browser: install Debian's chromium");
     };
     let mut command = Command::new(binary);

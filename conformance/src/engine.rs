@@ -33,6 +33,10 @@ const START: Duration = Duration::from_secs(60);
 /// An engine that was told to end and has not by then is killed.
 const END: Duration = Duration::from_secs(20);
 
+/// Whoever runs all tests does not expect an engine to be started as root.
+pub(crate) const UNASKED: &str =
+    "real engines are started with SWARM_LIVE=required in the environment";
+
 /// Says that a test is skipped, and why.
 ///
 /// # Panics
@@ -51,9 +55,9 @@ pub(crate) fn says(word: &str) -> bool {
     std::env::var("SWARM_LIVE").is_ok_and(|value| value == word)
 }
 
-/// A program that live tests start and take their time with: none where the environment says `SWARM_LIVE=never`.
+/// A program of others that live tests run: none where the environment says `SWARM_LIVE=never`.
 #[must_use]
-pub fn server(name: &str) -> Option<PathBuf> {
+pub fn program(name: &str) -> Option<PathBuf> {
     if says("never") { None } else { which(name) }
 }
 
@@ -76,8 +80,7 @@ impl Engine {
     #[must_use]
     pub fn start_with(options: &[String]) -> Option<Self> {
         let missing = if !says("required") {
-            // Whoever runs all tests does not expect an engine to be started as root.
-            Some("real engines are started with SWARM_LIVE=required in the environment")
+            Some(UNASKED)
         } else if !geteuid().is_root() {
             Some("an engine needs root")
         } else if which("dockerd").is_none() {

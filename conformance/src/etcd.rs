@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::engine::{server, skip, which};
+use crate::engine::{program, skip};
 use crate::keys::Keys;
 
 /// Makes the tests with an etcd, for the `discoverd` at that path.
@@ -18,7 +18,7 @@ macro_rules! etcd_tests {
 }
 
 fn run(test: &str, binary: &Path, keys: Option<&str>) {
-    let Some(etcd) = server("etcd") else {
+    let Some(etcd) = program("etcd") else {
         return skip("there is no etcd: install Debian's etcd-server");
     };
     let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("discovery/etcd.py");
@@ -49,7 +49,7 @@ pub fn scenarios(binary: &Path) {
 ///
 /// They do not agree, or something is lost.
 pub fn documents(binary: &Path) {
-    if which("curl").is_none() {
+    if program("curl").is_none() {
         return skip("there is no curl: install Debian's curl");
     }
     run("documents", binary, None);

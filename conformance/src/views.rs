@@ -7,7 +7,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::engine::{server, skip};
+use crate::engine::{program, skip};
 use crate::zookeeper;
 
 /// Makes the tests with all doors, for the `discoverd` at that path.
@@ -56,7 +56,7 @@ pub fn journal(binary: &Path) {
 ///
 /// As [`memory`].
 pub fn etcd(binary: &Path) {
-    match server("etcd") {
+    match program("etcd") {
         Some(etcd) => run("etcd", binary, &[etcd.as_os_str()]),
         None => skip("there is no etcd: install Debian's etcd-server"),
     }

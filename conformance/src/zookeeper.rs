@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::engine::{server, skip};
+use crate::engine::{program, skip};
 
 /// Makes the tests with a `ZooKeeper`, for the `discoverd` at that path.
 #[macro_export]
@@ -20,7 +20,7 @@ macro_rules! zookeeper_tests {
 #[must_use]
 pub fn installed() -> Option<(PathBuf, &'static str)> {
     let jar = "/usr/share/java/zookeeper.jar";
-    server("java").filter(|_| Path::new(jar).is_file()).map(|java| (java, jar))
+    program("java").filter(|_| Path::new(jar).is_file()).map(|java| (java, jar))
 }
 
 /// Why a test is skipped.

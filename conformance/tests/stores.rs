@@ -11,7 +11,7 @@ use std::time::{Duration, Instant as RealInstant};
 use libswarm::Instant;
 use libswarm::discovery::store::{etcd, zookeeper};
 use libswarm::discovery::{Etcd, Store, Zookeeper};
-use libswarm_conformance::engine::{server, skip};
+use libswarm_conformance::engine::{program, skip};
 use libswarm_conformance::loopback::free_address;
 use libswarm_conformance::real_store::{suite, upstream};
 use libswarm_conformance::zookeeper::{MISSING, installed};
@@ -79,7 +79,7 @@ fn the_suite_passes_on_zookeeper() {
 
 #[test]
 fn the_suite_passes_on_etcd() {
-    let Some(program) = server("etcd") else {
+    let Some(program) = program("etcd") else {
         return skip("there is no etcd: install Debian's etcd-server");
     };
     let (port, peers, folder) = (free_address().port(), free_address().port(), folder("etcd"));

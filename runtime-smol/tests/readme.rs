@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use libswarm::words::split;
 use libswarm_conformance::daemon::{Daemon, Folder};
-use libswarm_conformance::engine::{skip, which};
+use libswarm_conformance::engine::{program, skip};
 use libswarm_conformance::live::dockers;
 
 const README: &str = include_str!("../../README.md");
@@ -124,7 +124,7 @@ fn every_command_works() {
                 }
             }
             [tool @ ("curl" | "dig"), args @ ..] => {
-                let Some(program) = which(tool) else {
+                let Some(program) = program(tool) else {
                     skip(&format!("there is no {tool}: install Debian's curl and bind9-dnsutils"));
                     continue;
                 };

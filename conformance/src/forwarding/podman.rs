@@ -8,7 +8,7 @@ use rustix::process::geteuid;
 
 use super::normal::normal;
 use crate::daemon::{Daemon, Folder};
-use crate::engine::{end, pack_busybox, skip, wait_for, which};
+use crate::engine::{UNASKED, end, pack_busybox, says, skip, wait_for, which};
 use crate::live::dockers;
 
 /// `docker` and `podman --url` do the same at a daemon as at podman's socket.
@@ -17,6 +17,9 @@ use crate::live::dockers;
 ///
 /// They do not.
 pub fn podman(binary: &Path) {
+    if !says("required") {
+        return skip(UNASKED);
+    }
     if which("podman").is_none() || which("busybox").is_none() || !geteuid().is_root() {
         return skip("podman needs root, and Debian's podman and busybox-static");
     }
