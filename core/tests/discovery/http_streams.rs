@@ -9,7 +9,7 @@ use libswarm::{ConnId, Instant};
 use serde_json::{Value, json};
 
 use crate::etcd::{Member, Model};
-use crate::http::{ask_raw, done, instance, open, put, request};
+use crate::http::{ask_raw, done, instance, open, put, request, response};
 use crate::peer::World;
 
 /// What a stream has said: (id, data), comments, and errors.
@@ -283,6 +283,51 @@ fn who_reads_nothing_keeps_nobody_waiting() {
     world.input(Input::Broken(slow));
     world.input(Input::Broken(quick));
     assert_eq!(world.subscriptions(), 1);
+}
+
+/// Many who ask for a long list and do not read it hold what one write may be, and not a copy each.
+#[test]
+fn long_lists_are_written_as_they_are_read() {
+    let mut world = World::in_memory();
+    let world = &mut world;
+    done(world, "PUT", "/services/web", "");
+    for nth in 0..200 {
+        let (id, addr) =
+            (instance_id("tcp", &format!("10.0.0.{nth}:80")), format!("10.0.0.{nth}:80"));
+        let body = json!({"addr": addr, "proto": "tcp", "meta": {"k": "v".repeat(15_000)}});
+        done(world, "PUT", &format!("/services/web/instances/{id}"), &body.to_string());
+    }
+    let asked = request("GET", "/services/web/instances", "") + &request("GET", "/ping", "");
+    let lists: Vec<ConnId> = (0..3).map(|_| open(world)).collect();
+    for id in &lists {
+        world.peers.get_mut(id).unwrap().stalled = true;
+        world.send(*id, asked.as_bytes());
+        let waiting = world.peers[id].waiting.len();
+        assert!((1..=128 * 1024).contains(&waiting), "{waiting}");
+    }
+    // One half-closes, and one is still at it when the server stops.
+    world.half_close(lists[1]);
+    for nth in 0..200 {
+        let id = instance_id("tcp", &format!("10.0.0.{nth}:80"));
+        done(world, "DELETE", &format!("/services/web/instances/{id}"), "");
+    }
+    for (nth, id) in lists.iter().enumerate() {
+        if nth == 2 {
+            world.input(Input::Stop);
+            assert_eq!(world.peers[id].closed, None, "it is written to its end");
+        }
+        world.resume(*id);
+        let peer = &world.peers[id];
+        let (list, rest) = response(&peer.raw).expect("it is whole");
+        let list = list.json();
+        let list = list.as_array().expect("it is a list");
+        assert_eq!(list.len(), 200, "as it was when it was asked for");
+        assert!(list.iter().all(|it| it["meta"]["k"].as_str().is_some_and(|k| k.len() == 15_000)));
+        assert!(list.is_sorted_by_key(|it| it["index"].as_u64()));
+        assert_eq!(response(rest).map(|(ping, _)| ping.status), (nth < 2).then_some(200));
+        let closed = (nth == 1).then_some(CloseReason::PeerClosed);
+        assert_eq!((peer.closed, peer.shutdown), (closed, nth == 2));
+    }
 }
 
 #[test]
