@@ -191,12 +191,18 @@ pub enum Notice {
         /// Why.
         reason: String,
     },
-    /// A server refuses what it took before; it is asked again.
+    /// A server refuses what it took before; it is asked again. Of a heartbeat this is said once, until one is
+    /// [taken](Self::Taken).
     Refused {
         /// `heartbeat of web at 10.0.0.1:80`, `subscription to web`.
         what: String,
         /// The server's words.
         error: String,
+    },
+    /// A heartbeat is taken, after others were refused.
+    Taken {
+        /// `heartbeat of web at 10.0.0.1:80`.
+        what: String,
     },
 }
 
@@ -215,6 +221,7 @@ impl fmt::Display for Notice {
             Self::Found { server } => write!(f, "found discoverd at {server}"),
             Self::Failed { server, reason } => write!(f, "no discoverd at {server}: {reason}"),
             Self::Refused { what, error } => write!(f, "discoverd refuses the {what}: {error}"),
+            Self::Taken { what } => write!(f, "discoverd takes the {what} again"),
         }
     }
 }

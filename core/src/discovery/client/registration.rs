@@ -19,6 +19,8 @@ pub struct Registration {
     pub(super) held: Option<Instant>,
     /// A server has taken it, at least once.
     pub(super) taken: bool,
+    /// It is logged that a heartbeat was refused.
+    pub(super) refused: bool,
     /// What the server has is what is wanted, as of this connection.
     pub(super) settled: bool,
     pub(super) call: Option<Method>,
@@ -40,6 +42,7 @@ impl Registration {
             released: false,
             held: None,
             taken: false,
+            refused: false,
             settled: false,
             call: None,
             queued: false,

@@ -91,7 +91,8 @@ impl Client {
     fn answered(&mut self, id: RegistrationId, result: Result<String, String>) {
         let Some(registration) = self.registrations.get_mut(id.0) else { return };
         let Some(method) = registration.call.take() else { return };
-        let what = match (method, result) {
+        let mut taken_again = false;
+        let refused = match (method, result) {
             (Method::Unregister, Ok(_)) => {
                 registration.held = None;
                 None
@@ -109,12 +110,16 @@ impl Client {
             (_, Ok(address)) => {
                 registration.address = Some(address);
                 registration.taken = true;
+                taken_again = core::mem::take(&mut registration.refused);
                 if let Some(timer) = registration.deadline.take() {
                     self.timers.cancel(timer);
                 }
                 None
             }
-            (_, Err(error)) if registration.taken => Some(("heartbeat", error)),
+            (_, Err(error)) if registration.taken => {
+                let is_said = core::mem::replace(&mut registration.refused, true);
+                (!is_said).then_some(("heartbeat", error))
+            }
             (_, Err(error)) => {
                 renounce(&mut self.wanted, registration);
                 registration.held = None;
@@ -127,10 +132,12 @@ impl Client {
         };
         self.changes += 1;
         let Args { name, address, .. } = &registration.args;
-        let notice = what.map(|(kind, error)| Notice::Refused {
-            what: alloc::format!("{kind} of {name} at {address}"),
-            error,
-        });
+        let what = |kind| alloc::format!("{kind} of {name} at {address}");
+        let notice = if taken_again {
+            Some(Notice::Taken { what: what("heartbeat") })
+        } else {
+            refused.map(|(kind, error)| Notice::Refused { what: what(kind), error })
+        };
         if !registration.wanted {
             self.retime(id);
         }
