@@ -50,7 +50,12 @@ struct Asked {
     server: usize,
     since: Instant,
     timer: TimerKey,
+    /// How often it came back under the id that it had been asked with.
+    rounds: u8,
 }
+
+/// What comes back so often is refused.
+pub(super) const ROUNDS: u8 = 2;
 
 /// A server that is silent keeps each of its questions waiting, and what waits is bounded: so for this long the others are asked
 /// first, and then one question tries it.
@@ -94,18 +99,26 @@ impl Recursors {
         sum.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
     }
 
-    /// Whether this is a question that this server has asked a recursor, under an id that nobody else knows: it would go round
-    /// until there is no room for another. Whoever guesses one does himself out of an answer, and nobody else.
-    pub(super) fn is_own(&mut self, query: &Query) -> bool {
-        let is_it = |it: &&Asked| it.id == query.id && it.query.question.is(&query.question);
-        let Some(asked) = self.asked.values().find(is_it) else { return false };
+    /// Whether this question goes round: this server has asked a recursor just that, again and again, and would until there is
+    /// no room for another. Each round has an id that is a secret; but of a thousand questions for one name under way one in 65
+    /// has the id of another by chance, and so a few rounds have to be seen first: fewer than one in 100,000 looks like that.
+    pub(super) fn goes_round(&mut self, query: &Query) -> bool {
+        let Some(asked) = self.own(query).filter(|asked| asked.rounds >= ROUNDS) else {
+            return false;
+        };
+        let server = self.servers[asked.server].address;
         if !core::mem::replace(&mut self.is_loop_said, true) {
-            let server = self.servers[asked.server].address;
             self.events.push_back(Event::Warn(format!(
                 "the recursor {server} leads back to this server, which refuses its own questions: name another one"
             )));
         }
         true
+    }
+
+    /// What this server has asked under that id.
+    fn own(&self, query: &Query) -> Option<&Asked> {
+        let is_it = |it: &&Asked| it.id == query.id && it.query.question.is(&query.question);
+        self.asked.values().filter(is_it).max_by_key(|asked| asked.rounds)
     }
 
     /// Begins to ask. False: too many questions are under way.
@@ -155,7 +168,10 @@ impl Recursors {
         let size = room(&query, Transport::Udp) as u16;
         query.ask(id, size, &mut message);
         let timer = self.timers.set(now + self.patience, exchange);
-        self.asked.insert(exchange, Asked { asker, query, id, tries, server, since: now, timer });
+        let rounds = self.own(&query).map_or(0, |asked| asked.rounds + 1);
+        let since = now;
+        self.asked
+            .insert(exchange, Asked { asker, query, id, tries, server, since, timer, rounds });
         self.events.push_back(Event::Ask { exchange, to, over, message });
     }
 

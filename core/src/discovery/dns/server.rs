@@ -169,7 +169,7 @@ impl Server {
                     return Verdict::Answered;
                 }
             }
-        } else if !self.recursors.are_there() || self.recursors.is_own(&query) {
+        } else if !self.recursors.are_there() || self.recursors.goes_round(&query) {
             Rcode::Refused
         } else if self.recursors.ask(now, asker, &query) {
             return Verdict::Forwarded;
