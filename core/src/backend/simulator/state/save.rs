@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::super::container::{Container, State};
 use super::super::faults::Fault;
 use super::super::inspect::Inspected;
 use super::super::versions::Dialect;
@@ -56,7 +57,10 @@ pub(in super::super) fn save<'f>(
 }
 
 fn containers(world: &World) -> Vec<Value> {
-    let written = world.containers.iter().map(|container| {
+    // Nothing would go on to remove one that is made to go when it ends, and is just going.
+    let is_going = |it: &Container| it.state == State::Removing && it.host.auto_remove;
+    let stay = world.containers.iter().filter(|container| !is_going(container));
+    let written = stay.map(|container| {
         let mut shown = value(&Inspected::of(container, world, false, DIALECT));
         // They end with the process that they were started beside.
         forget(&mut shown, "ExecIDs");

@@ -368,6 +368,18 @@ fn an_engine_without_a_default_network_has_none_whatever_is_in_the_file() {
 }
 
 #[test]
+fn what_is_just_going_is_not_saved() {
+    let mut scene = Scene::new("{}", 1_795_315_894);
+    let made = r#"{"Image":"busybox","Cmd":["true"],"HostConfig":{"AutoRemove":true}}"#;
+    scene.ask("POST", "/containers/create?name=c1", made).unwrap();
+    scene.ask("POST", "/containers/c1/start", "").unwrap();
+    scene.pass(20);
+    assert_eq!(scene.get("/containers/c1/json")["State"]["Status"], json!("removing"));
+    let mut again = Scene::new(&scene.save(), 1_795_315_894);
+    assert_eq!(again.get("/containers/json?all=1"), json!([]));
+}
+
+#[test]
 fn nothing_is_saved_that_nobody_asked_for() {
     let mut engine = Engine::new(1);
     engine.push("simulator", Box::new(Simulator::from_words(&["web".to_string()]).unwrap()));
