@@ -10,7 +10,7 @@ pub(super) const HEADERS: &[u8] = b"Content-Type: text/html; charset=utf-8\r\n\
     X-Content-Type-Options: nosniff\r\n\
     Referrer-Policy: no-referrer\r\n\
     Content-Security-Policy: default-src 'none'; connect-src 'self'; \
-    script-src 'sha256-WYvbrLZ5bAJ9YpRP6WIDq4JJpxUBE4+u9siwwaJaRcU='; style-src 'sha256-M7tZl2/RqfJqMqf4ov6Wmfo6UM4+qxKh1NI0q1g14bU='; \
+    script-src 'sha256-4KD6wKfcSr2pP3ql3TFRd4fNvnPHIPAVdKxYfNq5oXg='; style-src 'sha256-M7tZl2/RqfJqMqf4ov6Wmfo6UM4+qxKh1NI0q1g14bU='; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'\r\n";
 
 #[cfg(test)]
