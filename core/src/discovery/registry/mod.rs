@@ -70,7 +70,8 @@ const REMEMBERED: usize = 4096;
 #[derive(Debug, Default)]
 struct Service {
     members: BTreeMap<Arc<str>, Member>,
-    by_age: BTreeMap<u64, Arc<Instance>>,
+    /// By index and address: others may have created several at once, in a store that they share.
+    by_age: BTreeMap<(u64, Arc<str>), Arc<Instance>>,
     /// Each with the number of its last change.
     documents: BTreeMap<Document, (Kept, u64)>,
     leader: Option<Arc<Instance>>,
@@ -356,7 +357,7 @@ impl Registry {
                 let instance =
                     Arc::new(Instance { service: service_name, address, attributes, created });
                 member.changed = number;
-                service.by_age.remove(&member.instance.created);
+                service.by_age.remove(&age(&member.instance));
                 let before = core::mem::replace(&mut member.instance, Arc::clone(&instance));
                 (instance, Some(before))
             }
@@ -379,7 +380,7 @@ impl Registry {
                 (instance, None)
             }
         };
-        service.by_age.insert(created, Arc::clone(&instance));
+        service.by_age.insert(age(&instance), Arc::clone(&instance));
         if before.as_ref().map(|it| it.protocol()) != Some(instance.protocol()) {
             before.iter().for_each(|it| uncount(&mut self.protocols, it.protocol()));
             count(&mut self.protocols, instance.protocol());
@@ -394,7 +395,7 @@ impl Registry {
     pub fn remove(&mut self, service: &str, address: &str, index: u64) -> Option<Arc<Instance>> {
         let found = self.services.get_mut(service)?;
         let member = found.members.remove(address)?;
-        found.by_age.remove(&member.instance.created);
+        found.by_age.remove(&age(&member.instance));
         if !found.exists() {
             self.names.remove(service);
         }
@@ -421,6 +422,11 @@ impl Registry {
             self.services.remove(name);
         }
     }
+}
+
+/// Where an instance stands among those of its service.
+fn age(instance: &Instance) -> (u64, Arc<str>) {
+    (instance.created, Arc::clone(&instance.address))
 }
 
 fn count(protocols: &mut BTreeMap<Box<str>, usize>, protocol: &str) {
