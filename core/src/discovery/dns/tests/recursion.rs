@@ -131,7 +131,7 @@ fn what_comes_back_to_itself_is_refused() {
     let mut server = recursing(2);
     let query = ask("example.org", kind::A, None);
     for is_first in [true, false] {
-        let (exchange, to, message) = forward(&mut server, UDP, &query);
+        let (_, to, message) = forward(&mut server, UDP, &query);
         assert_eq!(to.to_string(), "10.0.0.1:53");
         // The same id for another name, and the same name with another id, are others' questions.
         let mut other = message.clone();
