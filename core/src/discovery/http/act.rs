@@ -234,14 +234,18 @@ impl Cx<'_, '_> {
         let registry = self.service(name)?;
         let documents: Vec<Document> =
             Document::ALL.into_iter().filter(|it| registry.document(name, *it).is_some()).collect();
-        let addresses: Vec<String> =
-            registry.instances(name).map(|it| it.address.to_string()).collect();
+        // Who leads goes last, and only then what names him: nobody else is told to lead, just to go at once.
+        let leader = registry.leader(name).map(|it| &it.address);
+        let (mut addresses, last): (Vec<_>, Vec<_>) =
+            registry.instances(name).map(|it| &it.address).partition(|it| Some(*it) != leader);
+        addresses.reverse();
+        let addresses: Vec<_> = addresses.into_iter().chain(last).cloned().collect();
         let left = documents.len() + addresses.len();
-        for which in documents {
-            self.keep(name, which, None, Expect::Any);
-        }
         for address in addresses {
             self.env.agent.unregister(self.env.now, (self.env.owner, self.call), name, &address);
+        }
+        for which in documents {
+            self.keep(name, which, None, Expect::Any);
         }
         Ok(Outcome::Wait(Waiting::new(left, Reply::Gone, format!("service {name:?}"))))
     }
