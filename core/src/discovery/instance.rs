@@ -96,6 +96,19 @@ pub fn instance_id(protocol: &str, address: &str) -> String {
     digest(protocol, address).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// The bytes of such digits; nothing else is an id.
+pub(super) fn unhex(digits: &[u8]) -> Option<[u8; 16]> {
+    let mut id = [0; 16];
+    if digits.len() != 32 {
+        return None;
+    }
+    for (byte, pair) in id.iter_mut().zip(digits.chunks_exact(2)) {
+        let digit = |at: usize| char::from(pair[at]).to_digit(16);
+        *byte = (digit(0)? << 4 | digit(1)?) as u8;
+    }
+    Some(id)
+}
+
 /// The same in bytes.
 pub(super) fn digest(protocol: &str, address: &str) -> [u8; 16] {
     Md5::new_with_prefix(protocol).chain_update("-").chain_update(address).finalize().into()

@@ -107,8 +107,8 @@ impl Caller {
             http.end_stream(&mut self.socket.output.bytes);
             env.agent.close(subscription);
         }
-        if self.socket.output.is_empty() && !self.door.is_waiting() {
-            // All was said; a client that listens need not be waited for.
+        if self.socket.is_quiet() && !self.door.is_waiting() {
+            // All was said, and written; a client that listens need not be waited for.
             self.end(env, Ending::Now(CloseReason::Stopped));
         }
         self.end_if_quiet(env, CloseReason::Stopped);

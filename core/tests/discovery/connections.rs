@@ -335,6 +335,23 @@ fn calls_that_wait_hold_back_what_comes_behind_them() {
     assert_eq!(world.events(id).len(), count);
 }
 
+/// It was lost where the socket did not take all of it at once.
+#[test]
+fn a_stop_lets_an_answer_be_written_to_its_end() {
+    for codec in CODECS {
+        let mut world = World::in_memory();
+        let id = world.connect(codec);
+        world.peers.get_mut(&id).unwrap().stalled = true;
+        let call = world.call(id, Method::Register, &args("web", "a:80"));
+        world.input(Input::Stop);
+        assert_eq!(world.peers[&id].closed, None);
+        world.resume(id);
+        assert_eq!(world.events(id), [Answer(call, Ok("a:80".into()))]);
+        world.half_close(id);
+        assert!(world.node.is_stopped());
+    }
+}
+
 #[test]
 fn a_stop_answers_what_waits_and_ends_the_rest() {
     let mut disk = Disk::default();

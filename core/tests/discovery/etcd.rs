@@ -82,6 +82,8 @@ pub(crate) struct Model {
     user: Option<(String, String)>,
     tokens: BTreeSet<String>,
     issued: u32,
+    /// Of a watch it says only that it is not permitted, as many versions do.
+    pub(crate) is_vague: bool,
     /// How often each target was asked for.
     pub(crate) asked: BTreeMap<String, u32>,
 }
@@ -106,6 +108,7 @@ impl Model {
             user: None,
             tokens: BTreeSet::new(),
             issued: 0,
+            is_vague: false,
             asked: BTreeMap::new(),
         }
     }
@@ -306,7 +309,11 @@ impl Model {
                 if !is_watch {
                     return self.refuse(handle, 401, 16, error);
                 }
-                let reason = format!("rpc error: code = Unauthenticated desc = {error}");
+                let reason = if self.is_vague {
+                    "rpc error: code = PermissionDenied desc = etcdserver: permission denied".into()
+                } else {
+                    format!("rpc error: code = Unauthenticated desc = {error}")
+                };
                 let update = json!({"result": {"header": self.header(), "watch_id": "-1", "created": true,
                     "canceled": true, "cancel_reason": reason}});
                 self.say(handle, Piece::Status(200));

@@ -488,3 +488,40 @@ fn users_and_passwords() {
     assert!(again <= 11, "{again} attempts");
     assert_eq!(bench.stores[at].warnings.len(), 1, "{:?}", bench.stores[at].warnings);
 }
+
+/// Nobody registers here, so nothing but the watch finds out that the token has ended.
+#[test]
+fn a_watch_that_is_not_permitted_may_have_an_old_token() {
+    let mut bench = Bench::without_stores(1);
+    bench.model().set_user("discoverd", "secret");
+    bench.model().is_vague = true;
+    bench.user = Some(("discoverd".into(), "secret".into()));
+    let at = bench.open();
+    let stream = bench.subscribe(at);
+    assert_eq!(bench.read(stream), "=");
+    bench.model().forget_tokens();
+    bench.pass(8 * SECOND);
+    bench.model().put_by_others("/discoverd/instances/web/a", r#"{"attributes":null}"#);
+    bench.pass(SECOND);
+    assert_eq!(bench.read(stream), "+a@2");
+}
+
+/// Etcd takes a tenth of a second of its processor for a password.
+#[test]
+fn a_token_that_has_ended_is_asked_for_once() {
+    let mut bench = Bench::without_stores(1);
+    bench.model().set_user("discoverd", "secret");
+    bench.user = Some(("discoverd".into(), "secret".into()));
+    let at = bench.open();
+    bench.register(at, "a");
+    let before = asked(&bench, "/v3/auth/authenticate");
+    bench.set(0, Member::Silent);
+    let all: Vec<u64> = (0..100).map(|nth| bench.start(at, &nth.to_string(), None)).collect();
+    bench.model().forget_tokens();
+    bench.set(0, Member::Up);
+    bench.pass(SECOND);
+    for request in all {
+        assert_eq!(bench.done.remove(&request), Some(Ok(())));
+    }
+    assert_eq!(asked(&bench, "/v3/auth/authenticate") - before, 1);
+}

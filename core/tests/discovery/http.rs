@@ -584,3 +584,53 @@ fn who_sends_one_request_behind_the_other_is_not_cut_off() {
     let raw = String::from_utf8_lossy(&world.peers[&id].raw).into_owned();
     assert_eq!((raw.matches("200 OK").count(), raw.contains("408")), (160, false));
 }
+
+/// Each took a look at all that were left: with some thousands of them nothing else was answered for a minute.
+#[test]
+fn many_instances_end_one_by_one_in_no_time() {
+    const COUNT: usize = 2000;
+    let agent = || Agent::new(Box::new(Memory::new(TTL)), Some("10.0.0.9".into()));
+    let mut world = World::of(Config::default(), agent());
+    assert_eq!(ask(&mut world, "PUT", "/services/web", "").status, 200);
+    let id = open(&mut world);
+    let path = |nth: usize| {
+        let of = instance_id("tcp", &format!("10.0.0.1:{nth}"));
+        format!("/services/web/instances/{of}")
+    };
+    for nth in 0..COUNT {
+        let body = json!({"addr": format!("10.0.0.1:{nth}")}).to_string();
+        assert_eq!(ask_raw(&mut world, id, &request("PUT", &path(nth), &body)).status, 200);
+    }
+    let begun = std::time::Instant::now();
+    for nth in (0..COUNT).rev() {
+        assert_eq!(ask_raw(&mut world, id, &request("DELETE", &path(nth), "")).status, 200);
+        assert_eq!(ask_raw(&mut world, id, &request("DELETE", &path(nth), "")).status, 404);
+    }
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+}
+
+/// An instance is found by its id as it is now, whatever came and went since somebody looked for another.
+#[test]
+fn ids_follow_their_instances() {
+    let mut world = World::in_memory();
+    ask(&mut world, "PUT", "/services/web", "");
+    let of = |protocol: &str, address: &str| instance_id(protocol, address);
+    let path = |id: &str| format!("/services/web/instances/{id}");
+    let leads = |world: &mut World, id: &str| {
+        ask(world, "PUT", "/services/web/leader", &json!({"id": id}).to_string()).status
+    };
+    let a = of("tcp", "a:80");
+    ask(&mut world, "PUT", &path(&a), r#"{"addr":"a:80"}"#);
+    assert_eq!((leads(&mut world, &a), leads(&mut world, &of("tcp", "b:80"))), (200, 404));
+    // One comes, one gets another protocol, one goes.
+    let client = world.connect(Codec::Json);
+    world.call(client, Method::Register, &args("web", "b:80"));
+    world.call(client, Method::Register, &crate::peer::with("proto", "udp", args("web", "a:80")));
+    assert_eq!(leads(&mut world, &of("tcp", "b:80")), 200);
+    assert_eq!((leads(&mut world, &a), leads(&mut world, &of("udp", "a:80"))), (404, 200));
+    world.call(client, Method::Unregister, &args("web", "b:80"));
+    assert_eq!(leads(&mut world, &of("tcp", "b:80")), 404);
+    for odd in ["", "x", &a.to_uppercase(), &a[1..], &"\u{e4}".repeat(16)] {
+        assert_eq!(leads(&mut world, odd), 404, "{odd:?}");
+    }
+}

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use libswarm::discovery::{TTL, instance_id};
 use libswarm::node::{CloseReason, Input};
+use libswarm::rpc::{Codec, Method};
 use libswarm::{ConnId, Instant};
 use serde_json::{Value, json};
 
 use crate::etcd::{Member, Model};
 use crate::http::{ask_raw, done, instance, open, put, request, response};
-use crate::peer::World;
+use crate::peer::{Disk, World, args};
 
 /// What a stream has said: (id, data), comments, and errors.
 #[derive(Clone, PartialEq, Debug)]
@@ -146,7 +147,7 @@ fn events_come_in_order() {
     assert_eq!(kinds(world, all), events);
     // A service's streams outlive it.
     done(world, "DELETE", "/services/web", "");
-    assert_eq!(kinds(world, id), "service_meta:null down:a down:b");
+    assert_eq!(kinds(world, id), "down:a down:b service_meta:null");
     put_again(world);
     assert_eq!(kinds(world, id), "up:n leader:n");
     world.pass(TTL);
@@ -159,6 +160,73 @@ fn events_come_in_order() {
     let Said::Event(_, up) = &said[0] else { panic!("{said:?}") };
     assert_eq!(up["instance"]["addr"], whole["instance"]["addr"]);
     assert_eq!(up.as_object().unwrap().keys().collect::<Vec<_>>(), ["instance", "kind", "service"]);
+}
+
+/// Where each change is told before the next one happens, the oldest that were left led one after the other, and who was to lead
+/// nothing led, too.
+#[test]
+fn a_service_that_is_deleted_has_no_new_leaders() {
+    for kind in ["oldest", "manual"] {
+        let mut world = World::on_disk(Disk::default(), Instant::ZERO);
+        let world = &mut world;
+        done(world, "PUT", "/services/web", &json!({"leader_type": kind}).to_string());
+        for addr in ["a", "b", "c"] {
+            put(world, "web", addr);
+        }
+        if kind == "oldest" {
+            let b = json!({"id": instance_id("tcp", "b")}).to_string();
+            done(world, "PUT", "/services/web/leader", &b);
+        }
+        let id = follow(world, "/services/web", "");
+        kinds(world, id);
+        done(world, "DELETE", "/services/web", "");
+        let expected =
+            if kind == "oldest" { "down:c down:a down:b" } else { "down:c down:b down:a" };
+        assert_eq!(kinds(world, id), expected);
+    }
+}
+
+/// It does not tell of instances, so it has to say so itself.
+#[test]
+fn a_stream_of_leaders_says_that_nobody_leads() {
+    let mut world = World::in_memory();
+    let world = &mut world;
+    let id = follow(world, "/services/web/leader", "");
+    for addr in ["a", "b"] {
+        put_in(world, addr);
+    }
+    let (text, last) = short(world, id);
+    assert_eq!(text, "leader:a");
+    remove(world, "web", "a");
+    assert_eq!(kinds(world, id), "leader:b", "there was always somebody");
+    remove(world, "web", "b");
+    assert_eq!(kinds(world, id), "leader");
+    put_in(world, "c");
+    assert_eq!(kinds(world, id), "leader:c");
+    // Nor has one that is gone on with been told who leads.
+    let last = short(world, id).1.or(last).unwrap();
+    let id = follow(world, "/services/web/leader", &format!("Last-Event-ID: {last}\r\n"));
+    assert_eq!(kinds(world, id), "leader:c");
+    let last = {
+        let id = follow(world, "/services/web", "");
+        short(world, id).1.unwrap()
+    };
+    let id = follow(world, "/services/web/leader", &format!("Last-Event-ID: {last}\r\n"));
+    assert_eq!(kinds(world, id), "");
+    put_in(world, "d");
+    remove(world, "web", "d");
+    assert_eq!(kinds(world, id), "");
+    remove(world, "web", "c");
+    assert_eq!(kinds(world, id), "leader");
+    put_in(world, "e");
+    remove(world, "web", "e");
+    assert_eq!(kinds(world, id), "leader:e leader");
+}
+
+/// Registers, where there may be no service yet.
+fn put_in(world: &mut World, addr: &str) {
+    let client = world.connect(Codec::Json);
+    world.call(client, Method::Register, &args("web", addr));
 }
 
 fn put_again(world: &mut World) {

@@ -44,22 +44,23 @@ struct Recursor {
 struct Asked {
     asker: Asker,
     query: Query,
+    /// How often it was led back to this server before.
+    rounds: usize,
     id: u16,
     /// The servers that it was left to: this many, the last of which is that one, since then.
     tries: usize,
     server: usize,
     since: Instant,
     timer: TimerKey,
-    /// How often it came back under the id that it had been asked with.
-    rounds: u8,
 }
-
-/// What comes back so often is refused.
-pub(super) const ROUNDS: u8 = 2;
 
 /// A server that is silent keeps each of its questions waiting, and what waits is bounded: so for this long the others are asked
 /// first, and then one question tries it.
 const AVOIDED: Duration = Duration::from_secs(10);
+
+/// So often what has come may look like a question of this server's own without being one: with a thousand for one name under
+/// way one in 65 has the id of another, but fewer than one in 100,000 that of one which has come so often already.
+pub(super) const CHANCE: usize = 2;
 
 /// Answers that say nothing of the name: a server could not, or would not.
 const SERVFAIL: u16 = 2;
@@ -99,36 +100,31 @@ impl Recursors {
         sum.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
     }
 
-    /// Whether this question goes round: this server has asked a recursor just that, again and again, and would until there is
-    /// no room for another. Each round has an id that is a secret; but of a thousand questions for one name under way one in 65
-    /// has the id of another by chance, and so a few rounds have to be seen first: fewer than one in 100,000 looks like that.
-    pub(super) fn goes_round(&mut self, query: &Query) -> bool {
-        let Some(asked) = self.own(query).filter(|asked| asked.rounds >= ROUNDS) else {
-            return false;
-        };
-        let server = self.servers[asked.server].address;
-        if !core::mem::replace(&mut self.is_loop_said, true) {
-            self.events.push_back(Event::Warn(format!(
-                "the recursor {server} leads back to this server, which refuses its own questions: name another one"
-            )));
-        }
-        true
-    }
-
-    /// What this server has asked under that id.
-    fn own(&self, query: &Query) -> Option<&Asked> {
+    /// How often this question was led back to this server, as far as can be told: it has asked a recursor the same, under that
+    /// id. Among many that are under way for a popular name, somebody else's may have that by chance.
+    fn rounds(&self, query: &Query) -> (usize, Option<SocketAddr>) {
         let is_it = |it: &&Asked| it.id == query.id && it.query.question.is(&query.question);
-        self.asked.values().filter(is_it).max_by_key(|asked| asked.rounds)
+        let last = self.asked.values().filter(is_it).max_by_key(|it| it.rounds);
+        last.map_or((0, None), |it| (it.rounds + 1, Some(self.servers[it.server].address)))
     }
 
-    /// Begins to ask. False: too many questions are under way.
-    pub(super) fn ask(&mut self, now: Instant, asker: Asker, query: &Query) -> bool {
+    /// Begins to ask, unless that would go round until there is no room for another question, or there is none.
+    pub(super) fn ask(&mut self, now: Instant, asker: Asker, query: &Query) -> Result<(), Rcode> {
+        let (rounds, server) = self.rounds(query);
+        if let Some(server) = server.filter(|_| rounds > CHANCE) {
+            if !core::mem::replace(&mut self.is_loop_said, true) {
+                self.events.push_back(Event::Warn(format!(
+                    "the recursor {server} leads back to this server, which refuses its own questions: name another one"
+                )));
+            }
+            return Err(Rcode::Refused);
+        }
         if self.asked.len() >= self.most {
-            return false;
+            return Err(Rcode::ServFail);
         }
         let first = self.first(now);
-        self.ask_server(now, asker, query.clone(), (1, first));
-        true
+        self.ask_server(now, asker, query.clone(), rounds, (1, first));
+        Ok(())
     }
 
     /// With whom a question begins: the first one that is not avoided. Where all are, none is worse than another.
@@ -148,6 +144,7 @@ impl Recursors {
         now: Instant,
         asker: Asker,
         query: Query,
+        rounds: usize,
         (tries, server): (usize, usize),
     ) {
         let next = self.servers.get(server).filter(|_| tries <= self.servers.len());
@@ -168,10 +165,9 @@ impl Recursors {
         let size = room(&query, Transport::Udp) as u16;
         query.ask(id, size, &mut message);
         let timer = self.timers.set(now + self.patience, exchange);
-        let rounds = self.own(&query).map_or(0, |asked| asked.rounds + 1);
         let since = now;
-        self.asked
-            .insert(exchange, Asked { asker, query, id, tries, server, since, timer, rounds });
+        let asked = Asked { asker, query, rounds, id, tries, server, since, timer };
+        self.asked.insert(exchange, asked);
         self.events.push_back(Event::Ask { exchange, to, over, message });
     }
 
@@ -239,9 +235,9 @@ impl Recursors {
 
     /// Leaves a server for the next one.
     fn next(&mut self, now: Instant, exchange: u64) {
-        if let Some(Asked { asker, query, tries, server, .. }) = self.forget(exchange) {
+        if let Some(Asked { asker, query, rounds, tries, server, .. }) = self.forget(exchange) {
             let following = (server + 1) % self.servers.len();
-            self.ask_server(now, asker, query, (tries + 1, following));
+            self.ask_server(now, asker, query, rounds, (tries + 1, following));
         }
     }
 

@@ -169,12 +169,13 @@ impl Server {
                     return Verdict::Answered;
                 }
             }
-        } else if !self.recursors.are_there() || self.recursors.goes_round(&query) {
+        } else if !self.recursors.are_there() {
             Rcode::Refused
-        } else if self.recursors.ask(now, asker, &query) {
-            return Verdict::Forwarded;
         } else {
-            Rcode::ServFail
+            match self.recursors.ask(now, asker, &query) {
+                Ok(()) => return Verdict::Forwarded,
+                Err(rcode) => rcode,
+            }
         };
         message::Reply::new(&query, flags, size, out).finish(rcode, DATAGRAM);
         Verdict::Answered

@@ -12,7 +12,7 @@ use core::str;
 use super::message::{HEADER, POINTER, Query, Rcode, Reply, Section, kind};
 use super::name::{LONGEST, Name};
 use super::{DATAGRAM_RECORDS, Transport, ZONE};
-use crate::discovery::instance::digest;
+use crate::discovery::instance::{digest, unhex};
 use crate::discovery::{Instance, Registry};
 
 /// The zone, and what of it was asked for.
@@ -96,18 +96,6 @@ fn hex(id: [u8; 16]) -> [u8; 32] {
         pair[1] = b"0123456789abcdef"[usize::from(byte & 15)];
     }
     digits
-}
-
-fn unhex(digits: &[u8]) -> Option<[u8; 16]> {
-    let mut id = [0; 16];
-    if digits.len() != 32 {
-        return None;
-    }
-    for (byte, pair) in id.iter_mut().zip(digits.chunks_exact(2)) {
-        let digit = |at: usize| char::from(pair[at]).to_digit(16);
-        *byte = (digit(0)? << 4 | digit(1)?) as u8;
-    }
-    Some(id)
 }
 
 /// Where an address leads, and to which port. An address with a zone (`fe80::1%2`) has no record; a host's name is one's target

@@ -11,7 +11,7 @@ use super::request::{self, Named, Registered};
 use super::route::{Place, Verb};
 use super::server::Env;
 use super::stream::Shape;
-use crate::discovery::instance::{PROTOCOL, attributes_of, check_attributes};
+use crate::discovery::instance::{PROTOCOL, attributes_of, check_attributes, digest, unhex};
 use crate::discovery::{
     Document, Expect, Instance, Interest, Registration, Registry, StoreError, SubscriptionId,
     instance_id,
@@ -202,11 +202,12 @@ impl Cx<'_, '_> {
     /// The address of the instance with that id, or with that of the address that the server completed to it.
     fn find(&self, name: &str, id: &str) -> Result<String, Error> {
         let registry = self.service(name)?;
+        let wanted = unhex(id.as_bytes()).filter(|_| !id.bytes().any(|it| it.is_ascii_uppercase()));
         let is_short = |it: &Instance| {
             let short = self.env.agent.shorten(&it.address);
-            short.is_some_and(|short| instance_id(it.protocol(), short) == id)
+            short.is_some_and(|short| Some(digest(it.protocol(), short)) == wanted)
         };
-        let whole = registry.instances(name).find(|it| it.id() == id);
+        let whole = wanted.and_then(|wanted| registry.with_id(name, wanted));
         match whole.or_else(|| registry.instances(name).find(|it| is_short(it))) {
             Some(found) => Ok(found.address.to_string()),
             None => Err(Error::not_found(&instance_of(name, id))),
@@ -233,14 +234,18 @@ impl Cx<'_, '_> {
         let registry = self.service(name)?;
         let documents: Vec<Document> =
             Document::ALL.into_iter().filter(|it| registry.document(name, *it).is_some()).collect();
-        let addresses: Vec<String> =
-            registry.instances(name).map(|it| it.address.to_string()).collect();
+        // Who leads goes last, and only then what names him: nobody else is told to lead, just to go at once.
+        let leader = registry.leader(name).map(|it| &it.address);
+        let (mut addresses, last): (Vec<_>, Vec<_>) =
+            registry.instances(name).map(|it| &it.address).partition(|it| Some(*it) != leader);
+        addresses.reverse();
+        let addresses: Vec<_> = addresses.into_iter().chain(last).cloned().collect();
         let left = documents.len() + addresses.len();
-        for which in documents {
-            self.keep(name, which, None, Expect::Any);
-        }
         for address in addresses {
             self.env.agent.unregister(self.env.now, (self.env.owner, self.call), name, &address);
+        }
+        for which in documents {
+            self.keep(name, which, None, Expect::Any);
         }
         Ok(Outcome::Wait(Waiting::new(left, Reply::Gone, format!("service {name:?}"))))
     }

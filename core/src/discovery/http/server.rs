@@ -12,7 +12,7 @@ use super::listing::Listing;
 use super::route::{self, Astray};
 use super::stream::{self, Shape};
 use super::{guard, page, request};
-use crate::discovery::{Agent, StoreError, SubscriptionId};
+use crate::discovery::{Agent, Event, StoreError, SubscriptionId};
 use crate::http1::state::Half;
 use crate::http1::{self, After, Framing, RequestHead, ServerEvent};
 use crate::id::{CallId, Key};
@@ -74,6 +74,10 @@ struct Stream {
     /// When something was written last.
     spoke: Instant,
     is_ready: bool,
+    /// Of a stream of leaders: somebody went who may be the one that it has named.
+    is_bereft: bool,
+    /// It has said last that nobody leads.
+    is_leaderless: bool,
     /// Up to where a client that comes back can be told to know all.
     told: Option<u64>,
 }
@@ -278,6 +282,8 @@ impl Server {
                     subscription,
                     spoke: env.now,
                     is_ready: false,
+                    is_bereft: false,
+                    is_leaderless: false,
                     told: None,
                 });
                 Next::More
@@ -371,10 +377,26 @@ impl Server {
         if !stream.is_ready {
             return false;
         }
-        let Some(event) = env.agent.next(stream.subscription) else {
-            stream.is_ready = false;
-            return false;
+        let event = match env.agent.next(stream.subscription) {
+            Some(event) => event,
+            None => {
+                stream.is_ready = false;
+                let registry = env.agent.registry().ok().filter(|_| stream.is_bereft);
+                if registry.is_none_or(|it| it.leader(&stream.service).is_some()) {
+                    return false;
+                }
+                Event::Leaderless(stream.service.as_str().into())
+            }
         };
+        if stream.shape == Shape::Leader {
+            // Others are told of who goes, and know by that.
+            match &event {
+                Event::Offline(_) => stream.is_bereft = !stream.is_leaderless,
+                Event::Leader(_) => (stream.is_bereft, stream.is_leaderless) = (false, false),
+                Event::Leaderless(_) => (stream.is_bereft, stream.is_leaderless) = (false, true),
+                _ => {}
+            }
+        }
         let told = env.agent.told(stream.subscription);
         let id = told.filter(|_| told != stream.told).map(|told| id(env.epoch, told));
         let text = stream::event(&event, stream.shape, &stream.service, id.as_deref());

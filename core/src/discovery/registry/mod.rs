@@ -8,9 +8,11 @@ mod tests;
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
+use core::cell::OnceCell;
 use core::ops::Bound;
 
 use super::feed::{Change, Subscription, Told};
+use super::instance::digest;
 use super::names::Names;
 use super::{Document, Event, Instance, Kept, SubscriptionId};
 use crate::id::Slab;
@@ -70,7 +72,10 @@ const REMEMBERED: usize = 4096;
 #[derive(Debug, Default)]
 struct Service {
     members: BTreeMap<Arc<str>, Member>,
-    by_age: BTreeMap<u64, Arc<Instance>>,
+    /// By index and address: others may have created several at once, in a store that they share.
+    by_age: BTreeMap<(u64, Arc<str>), Arc<Instance>>,
+    /// Addresses by the instances' ids, once one was looked for by its own.
+    ids: OnceCell<BTreeMap<[u8; 16], Arc<str>>>,
     /// Each with the number of its last change.
     documents: BTreeMap<Document, (Kept, u64)>,
     leader: Option<Arc<Instance>>,
@@ -168,6 +173,13 @@ impl Registry {
     #[must_use]
     pub fn get(&self, service: &str, address: &str) -> Option<&Arc<Instance>> {
         Some(&self.services.get(service)?.members.get(address)?.instance)
+    }
+
+    /// The instance with that [id](Instance::id).
+    pub(super) fn with_id(&self, service: &str, id: [u8; 16]) -> Option<&Arc<Instance>> {
+        let service = self.services.get(service)?;
+        let ids = service.ids.get_or_init(|| service.by_age.values().map(by_id).collect());
+        service.members.get(ids.get(&id)?).map(|member| &member.instance)
     }
 
     /// A service's instances, the oldest first.
@@ -356,7 +368,7 @@ impl Registry {
                 let instance =
                     Arc::new(Instance { service: service_name, address, attributes, created });
                 member.changed = number;
-                service.by_age.remove(&member.instance.created);
+                service.by_age.remove(&age(&member.instance));
                 let before = core::mem::replace(&mut member.instance, Arc::clone(&instance));
                 (instance, Some(before))
             }
@@ -379,7 +391,11 @@ impl Registry {
                 (instance, None)
             }
         };
-        service.by_age.insert(created, Arc::clone(&instance));
+        service.by_age.insert(age(&instance), Arc::clone(&instance));
+        if let Some(ids) = service.ids.get_mut() {
+            before.iter().for_each(|it| _ = ids.remove(&by_id(it).0));
+            ids.extend([by_id(&instance)]);
+        }
         if before.as_ref().map(|it| it.protocol()) != Some(instance.protocol()) {
             before.iter().for_each(|it| uncount(&mut self.protocols, it.protocol()));
             count(&mut self.protocols, instance.protocol());
@@ -394,7 +410,10 @@ impl Registry {
     pub fn remove(&mut self, service: &str, address: &str, index: u64) -> Option<Arc<Instance>> {
         let found = self.services.get_mut(service)?;
         let member = found.members.remove(address)?;
-        found.by_age.remove(&member.instance.created);
+        found.by_age.remove(&age(&member.instance));
+        if let Some(ids) = found.ids.get_mut() {
+            ids.remove(&by_id(&member.instance).0);
+        }
         if !found.exists() {
             self.names.remove(service);
         }
@@ -421,6 +440,16 @@ impl Registry {
             self.services.remove(name);
         }
     }
+}
+
+/// Where an instance stands among those of its service.
+fn age(instance: &Instance) -> (u64, Arc<str>) {
+    (instance.created, Arc::clone(&instance.address))
+}
+
+/// By what it is found, and where.
+fn by_id(instance: &Arc<Instance>) -> ([u8; 16], Arc<str>) {
+    (digest(instance.protocol(), &instance.address), Arc::clone(&instance.address))
 }
 
 fn count(protocols: &mut BTreeMap<Box<str>, usize>, protocol: &str) {

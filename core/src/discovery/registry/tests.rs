@@ -39,6 +39,30 @@ fn read(registry: &mut Registry, id: SubscriptionId) -> String {
     all.join(" ")
 }
 
+/// A store that others write to, too, or that has lost all it had and begins anew, may say so.
+#[test]
+fn instances_of_the_same_index_are_all_there() {
+    let mut registry = Registry::new();
+    registry.put_created("web", "b", None, 5, 1);
+    registry.put_created("web", "a", None, 5, 2);
+    registry.put_created("web", "c", None, 7, 3);
+    let all = |registry: &Registry| -> Vec<String> {
+        registry.instances("web").map(|it| format!("{}@{}", it.address, it.created)).collect()
+    };
+    assert_eq!(all(&registry), ["a@5", "b@5", "c@7"]);
+    // All who share the store name the same one.
+    assert_eq!(&*registry.leader("web").unwrap().address, "a");
+    let id = registry.subscribe(Interest::Instances("web"));
+    assert_eq!(read(&mut registry, id), "+c@7 +b@5 +a@5 =");
+    // One takes another's place, who goes, or becomes younger, only then.
+    registry.put_created("web", "c", None, 5, 4);
+    registry.put_created("web", "a", None, 9, 5);
+    registry.remove("web", "b", 6);
+    assert_eq!(all(&registry), ["c@5", "a@9"]);
+    assert_eq!(&*registry.leader("web").unwrap().address, "c");
+    assert_eq!(read(&mut registry, id), "+c@5 +a@9 -b");
+}
+
 #[test]
 fn a_subscription_is_a_snapshot_and_what_comes_behind_it() {
     let mut registry = Registry::new();

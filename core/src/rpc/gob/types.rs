@@ -47,7 +47,7 @@ struct Field {
 #[derive(Clone, Default, Debug)]
 pub(super) struct Types {
     defined: BTreeMap<i64, Type>,
-    /// Bytes of the definitions.
+    /// Bytes of the definitions, and of their fields here.
     size: usize,
 }
 
@@ -116,6 +116,13 @@ impl Types {
         let defined = definition(&mut reader).map_err(|_| Error::Gob)?;
         if reader.left() > 0 {
             return Err(Error::Gob);
+        }
+        if let Type::Struct { fields, .. } = &defined {
+            // One may take a single byte there, but more here, and a look at it for each value.
+            self.size += size_of_val(&**fields);
+            if self.size > limit {
+                return Err(Error::TooManyDefinitions);
+            }
         }
         self.defined.insert(id, defined);
         Ok(Message::Definition)

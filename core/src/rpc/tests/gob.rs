@@ -296,6 +296,24 @@ fn definitions_are_bounded() {
     assert_eq!(peer.error, Some(Error::TooManyDefinitions));
 }
 
+/// One without a name takes a byte of the definition, and a look at it for every message.
+#[test]
+fn fields_are_bounded() {
+    for (count, error) in [(100, None), (10_000, Some(Error::TooManyDefinitions))] {
+        let mut peer = Peer::greeted(Codec::Gob);
+        let mut structure = Vec::new();
+        int(-70, &mut structure);
+        structure.extend([3, 2]);
+        uint(count, &mut structure);
+        structure.extend((0..count).map(|_| 0));
+        structure.extend([0, 0]);
+        let mut writer = Writer { next: 0, out: Vec::new() };
+        writer.message(&structure);
+        peer.send(&writer.out);
+        assert_eq!(peer.error, error, "{count} fields");
+    }
+}
+
 #[test]
 fn a_type_of_itself_is_not_followed_for_ever() {
     let mut peer = Peer::greeted(Codec::Gob);

@@ -94,10 +94,11 @@ impl JournalFiles {
             log::warn!("what is cut off the journal is not kept in {}: {error}", copy.display());
         }
         let cut = || {
-            if self.journal.metadata()?.len() == length {
-                return Ok(());
+            if self.journal.metadata()?.len() != length {
+                self.journal.set_len(length)?;
             }
-            self.journal.set_len(length)?;
+            // Also where nothing is cut: a process that was killed may have written what is whole and not made it safe, and
+            // heartbeats of what was read back are acknowledged without another write.
             self.journal.sync_all()
         };
         cut().map_err(|error: io::Error| {

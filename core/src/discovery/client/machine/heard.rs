@@ -76,7 +76,10 @@ impl Client {
                 }
             }
             ClientEvent::Update(stream, update) => {
-                if let Some(id) = self.streams.get(&stream).copied() {
+                // What still comes on one that was given up is of nobody's.
+                if let Some(id) = self.streams.get(&stream).copied()
+                    && self.sets.get(id.0).is_some_and(|set| set.stream == Some(stream))
+                {
                     self.updated(id, &update);
                 }
             }

@@ -1,7 +1,7 @@
 //! What is left to recursors.
 
 use super::*;
-use crate::discovery::dns::recursors::ROUNDS;
+use crate::discovery::dns::recursors::CHANCE;
 
 /// What a server with recursors wants done.
 fn events(server: &mut Server) -> Vec<Event> {
@@ -133,8 +133,8 @@ fn what_goes_round_is_refused() {
     let query = ask("example.org", kind::A, None);
     for is_first in [true, false] {
         let (mut exchange, _, mut message) = forward(&mut server, UDP, &query);
-        // The first time it may be somebody else's of the same id.
-        for _ in 0..ROUNDS {
+        // By chance somebody else's may have the same id.
+        for _ in 0..CHANCE {
             let to;
             (exchange, to, message) = forward(&mut server, UDP, &message);
             assert_eq!(to.to_string(), "10.0.0.1:53");

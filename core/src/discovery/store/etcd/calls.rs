@@ -66,6 +66,8 @@ struct Call {
 struct Running {
     purpose: Purpose,
     endpoint: usize,
+    /// How many tokens had been asked for when it was made.
+    tokens: u64,
     status: Option<u16>,
     body: Vec<u8>,
     patience: Option<TimerKey>,
@@ -90,6 +92,8 @@ pub(super) struct Calls {
     current: usize,
     user: Option<(String, String)>,
     token: Token,
+    /// How many were asked for.
+    tokens: u64,
     next: u64,
     running: BTreeMap<u64, Running>,
     /// Those that wait for a token, or for others to end: requests behind what all of them need, each in its order.
@@ -111,6 +115,7 @@ impl Calls {
             current: 0,
             user,
             token: Token::None,
+            tokens: 0,
             next: 0,
             running: BTreeMap::new(),
             waiting: BTreeMap::new(),
@@ -185,6 +190,7 @@ impl Calls {
         }
         let body = api::authenticate(name, password);
         self.token = Token::Asked;
+        self.tokens += 1;
         self.next += 1;
         let id = self.next;
         self.send(now, Call { id, purpose: Purpose::Token, target: api::AUTHENTICATE, body });
@@ -205,6 +211,7 @@ impl Calls {
         let running = Running {
             purpose,
             endpoint: self.current,
+            tokens: self.tokens,
             status: None,
             body: Vec::new(),
             patience: Some(self.patience.set(now + patience, id)),
@@ -275,7 +282,7 @@ impl Calls {
         }
         let text = api::trouble(status, body);
         if is_about_the_token(status, &text) && running.purpose != Purpose::Token {
-            self.token = Token::None;
+            self.drop_token(running.tokens);
             return self.fail(now, id, &text, false);
         }
         match status {
@@ -328,10 +335,20 @@ impl Calls {
         self.token = Token::Refused { reason, until: now + REFUSED };
     }
 
-    /// The token is not accepted for a watch, which is said in its stream.
-    pub(super) fn is_refused(&mut self, reason: &str) {
-        if is_about_the_token(0, reason) {
+    /// A token is not accepted any more. Many calls may have been made with it, and find that out one after the other: one
+    /// asks for another.
+    fn drop_token(&mut self, of: u64) {
+        if of == self.tokens {
             self.token = Token::None;
+        }
+    }
+
+    /// A watch is refused, which is said in its stream. Of a token that has ended etcd may say only that it is not permitted.
+    pub(super) fn is_refused(&mut self, id: u64, reason: &str) {
+        if (is_about_the_token(0, reason) || reason.contains("permission denied"))
+            && let Some(tokens) = self.running.get(&id).map(|running| running.tokens)
+        {
+            self.drop_token(tokens);
         }
     }
 

@@ -240,7 +240,7 @@ impl Etcd {
             return false;
         }
         if result.canceled {
-            self.calls.is_refused(&result.cancel_reason);
+            self.calls.is_refused(call, &result.cancel_reason);
             self.view_failed(super::hint(result.cancel_reason));
             return false;
         }

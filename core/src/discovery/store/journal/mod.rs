@@ -175,7 +175,7 @@ impl Journal {
         }
         journal.index = journal.registry.index();
         journal.size = whole;
-        journal.registry.spare(now + ttl * 2);
+        journal.registry.spare(now + ttl.saturating_mul(2));
         let mut last: Option<Arc<Instance>> = None;
         while let Some(instance) =
             journal.registry.behind(last.as_ref().map(|it| (&*it.service, &*it.address)))

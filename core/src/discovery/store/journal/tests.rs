@@ -532,3 +532,19 @@ fn settled(
         }
     }
 }
+
+/// Whoever asks for that gets it, and not the end of the process.
+#[test]
+fn an_instance_may_stay_for_ever() {
+    let (mut journal, _) = Journal::load(Instant::ZERO, Duration::MAX, b"").unwrap();
+    let (service, address) = ("web".to_string(), "a:80".to_string());
+    journal.register(Instant::ZERO, 1, Registration { service, address, attributes: None });
+    let Some(Persist::Append(file)) = journal.poll_persist() else { panic!("it is written") };
+    journal.handle(Instant::ZERO, StoreInput::Persisted);
+    assert_eq!(journal.poll(), Some(StoreEvent::Done(1, Ok(()))));
+    let (journal, _) = Journal::load(Instant::ZERO, Duration::MAX, &file).unwrap();
+    assert_eq!(
+        (journal.registry().unwrap().len(), journal.poll_timeout()),
+        (1, Some(Instant::MAX))
+    );
+}

@@ -132,7 +132,7 @@ pub(super) struct Session {
     password: Vec<u8>,
     /// The last transaction that is known of. A server that does not know it yet is of no use.
     seen: i64,
-    /// Since when there is no connection.
+    /// Since when no server has taken it on.
     lost: Instant,
     wire: Option<Wire>,
     wires: u64,
@@ -339,6 +339,7 @@ impl Session {
         if now - self.lost > self.timeout.max(self.wanted) {
             self.seen = 0;
         }
+        self.lost = now;
         (wire.state, wire.asked) = (State::Open, None);
         self.id = greeting.session;
         self.password = greeting.password.to_vec();
@@ -359,10 +360,11 @@ impl Session {
     /// The connection is gone.
     pub(super) fn gone(&mut self, now: Instant, id: u64, reason: &str) {
         if self.wire.as_ref().is_some_and(|wire| wire.id == id) {
-            let greeted = self.wire.take().is_some_and(|wire| wire.state == State::Greeting);
+            let state = self.wire.take().map(|wire| wire.state);
+            let greeted = state == Some(State::Greeting);
             // Who does not serve, or knows less than this session has seen, closes without a word.
             let reason = if greeted { "it refuses to serve for now" } else { reason };
-            self.fail(now, reason);
+            self.fail(now, state == Some(State::Open), reason);
         }
     }
 
@@ -370,19 +372,19 @@ impl Session {
     pub(super) fn lose(&mut self, now: Instant, reason: &str) {
         if let Some(wire) = self.wire.take() {
             self.out.push_back(StoreEvent::Close(wire.id));
-            self.fail(now, reason);
+            self.fail(now, wire.state == State::Open, reason);
         }
     }
 
-    fn fail(&mut self, now: Instant, reason: &str) {
+    fn fail(&mut self, now: Instant, was_open: bool, reason: &str) {
+        if was_open {
+            self.lost = now;
+        }
         let host = self.endpoints.get(self.current).map_or("", |(_, host)| &**host);
         self.heard.push_back(Heard::Lost(format!("{host}: {reason}")));
         self.waiting.clear();
         self.flying.clear();
         self.current = (self.current + 1) % self.endpoints.len().max(1);
-        if self.again.is_none() && self.failures == 0 {
-            self.lost = now;
-        }
         self.failures += 1;
         let servers = u32::try_from(self.endpoints.len()).unwrap_or(u32::MAX).max(1);
         if self.failures.is_multiple_of(servers) {
@@ -527,4 +529,56 @@ pub(super) const fn is_refusal(code: i32) -> bool {
         code,
         code::NO_AUTH | code::INVALID_ACL | code::AUTH_FAILED | code::UNIMPLEMENTED | -8 | -125
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TTL: Duration = Duration::from_secs(10);
+
+    /// What a server says: it grants the session 7, or answers a call, as of the transaction 5.
+    fn say(session: &mut Session, now: Instant, fill: impl FnOnce(&mut Writer)) {
+        let mut frame = Writer::default();
+        fill(&mut frame);
+        session.received(now, session.wires, &frame.frame());
+    }
+
+    /// Connects and is greeted; up to which transaction it says that it knows.
+    fn open(session: &mut Session, now: Instant) -> i64 {
+        while session.poll().is_some() {}
+        session.connected(now, session.wires);
+        let Some(StoreEvent::Write(_, greeting)) = session.poll() else { panic!("it greets") };
+        say(session, now, |out| {
+            _ = out.int(0).int(10_000).long(7).buffer(&[1; 16]).flag(false);
+        });
+        Reader(&greeting[8..]).long().expect("a number")
+    }
+
+    /// One that is taken on and lost again and again has not seen less for that: a server that is behind would show it what is over.
+    #[test]
+    fn what_was_seen_counts_as_long_as_servers_take_it() {
+        let address = "tcp://zookeeper:2181".parse().expect("an address");
+        let endpoint = Arc::new(Upstream { address, connect_timeout: PATIENCE });
+        let mut now = Instant::ZERO;
+        let mut session = Session::new(now, &[endpoint], None, TTL);
+        assert_eq!(open(&mut session, now), 0);
+        session.settled();
+        session.sync(now, Purpose::Beat, "/");
+        say(&mut session, now, |out| _ = out.int(1).long(5).int(0).text("/"));
+        let lose = |session: &mut Session, now: &mut Instant| {
+            session.gone(*now, session.wires, "cut");
+            *now = *now + Duration::from_secs(1);
+            session.handle_timeout(*now);
+        };
+        for _ in 0..15 {
+            lose(&mut session, &mut now);
+            assert_eq!(open(&mut session, now), 5, "{now}");
+        }
+        // One that none has taken on for as long is begun anew.
+        for _ in 0..12 {
+            lose(&mut session, &mut now);
+        }
+        assert_eq!(open(&mut session, now), 0);
+    }
 }
