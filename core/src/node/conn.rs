@@ -279,7 +279,9 @@ impl Conn {
                         Some(ServerEvent::Body(data) | ServerEvent::Raw(data)) => {
                             self.stdin(env, data);
                         }
-                        Some(ServerEvent::End) if self.http.halves().request == Half::Raw => {}
+                        // A job's stdin goes on in the raw stream; a server is owed the end of the body before that.
+                        Some(ServerEvent::End)
+                            if self.http.halves().request == Half::Raw && !self.joined => {}
                         Some(ServerEvent::End) => self.stdin_end(env),
                         None => {
                             if self.peer_shutdown == Eof::Seen {
