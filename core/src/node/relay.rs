@@ -161,7 +161,11 @@ impl Conn {
                         Some(ClientEvent::Body(data) | ClientEvent::Raw(data)) => {
                             self.http.write(data, out);
                         }
-                        Some(ClientEvent::End) => self.answer_ended(env),
+                        Some(ClientEvent::End) => {
+                            // Whatever stands behind an answer would be the beginning of the next one.
+                            let _ = link.http.receive(&input[used..]);
+                            self.answer_ended(env);
+                        }
                         // What is left, if anything, is the beginning of something that will not be completed.
                         None if link.eof == Eof::Seen => self.server_ended(env),
                         None => return used,

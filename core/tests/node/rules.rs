@@ -13,6 +13,8 @@ fn asked(world: &mut World, request: &str) -> (ConnId, ConnId) {
     (client, server)
 }
 
+const GET: &str = "GET /x HTTP/1.1\r\nHost: x\r\n\r\n";
+
 #[test]
 fn a_stream_may_begin_before_the_body_of_its_request_is_complete() {
     // dockerd answers an attach without a look at its body.
@@ -35,5 +37,22 @@ fn a_stream_may_begin_before_the_body_of_its_request_is_complete() {
         world.half_close(server);
         assert!(world.text(client).ends_with("\r\n\r\nout"));
         assert_eq!(world.peer(client).closed, Some(CloseReason::Finished));
+    }
+}
+
+#[test]
+fn bytes_behind_an_answer_cost_its_connection() {
+    for answer in [
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nOKHTTP/1.1 200 ",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n\r\n",
+        "HTTP/1.1 204 No Content\r\nContent-Length: 2\r\n\r\nno",
+        "HTTP/1.1 304 Not Modified\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    ] {
+        let mut world = World::forwarding();
+        let (client, server) = asked(&mut world, GET);
+        world.send(server, answer.as_bytes());
+        assert!(world.text(client).starts_with(&answer[..12]));
+        assert!(world.peer(server).closed.is_some(), "{answer}");
+        assert_eq!(world.peer(client).closed, None);
     }
 }
