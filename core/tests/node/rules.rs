@@ -56,3 +56,13 @@ fn bytes_behind_an_answer_cost_its_connection() {
         assert_eq!(world.peer(client).closed, None);
     }
 }
+
+#[test]
+fn a_switch_that_nobody_asked_for_is_no_answer() {
+    let mut world = World::forwarding();
+    let (client, server) = asked(&mut world, GET);
+    world.send(server, b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n");
+    let said = world.text(client);
+    assert!(said.starts_with("HTTP/1.1 502 ") && said.contains("101"), "{said}");
+    assert!(world.peer(server).closed.is_some());
+}
