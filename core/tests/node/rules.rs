@@ -66,3 +66,34 @@ fn a_switch_that_nobody_asked_for_is_no_answer() {
     assert!(said.starts_with("HTTP/1.1 502 ") && said.contains("101"), "{said}");
     assert!(world.peer(server).closed.is_some());
 }
+
+#[test]
+fn an_answer_that_is_complete_survives_its_connection() {
+    let chunk = format!("7fff\r\n{}\r\n", "z".repeat(0x7fff));
+    for ends in [World::vanish, |world: &mut World, id: ConnId| {
+        world.half_close(id);
+        world.vanish(id);
+    }] {
+        for complete in [true, false] {
+            let mut world = World::forwarding();
+            let (client, server) = asked(&mut world, GET);
+            world.stall(client);
+            world.send(server, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+            let mut answer = chunk.repeat(4);
+            answer.push_str(if complete { "0\r\n\r\n" } else { "0\r\n" });
+            world.receive(server, answer.as_bytes());
+            ends(&mut world, server);
+            while world.drain(client) {}
+            let closed = world.peer(client).closed;
+            if complete {
+                assert_eq!(closed, None);
+                let text = world.text(client);
+                assert_eq!(text.matches('z').count(), 4 * 0x7fff);
+                assert!(text.ends_with("\r\n0\r\n\r\n"));
+            } else {
+                assert_eq!(closed, Some(CloseReason::UpstreamBroken));
+            }
+            assert!(world.peer(server).closed.is_some());
+        }
+    }
+}
