@@ -97,3 +97,19 @@ fn an_answer_that_is_complete_survives_its_connection() {
         }
     }
 }
+
+#[test]
+fn what_comes_for_a_server_that_takes_nothing_more_is_read_all_the_same() {
+    let mut world = World::forwarding();
+    let upload = "PUT /x HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n";
+    let (client, server) = asked(&mut world, upload);
+    world.stall(server);
+    let sent = world.send(client, &vec![b'z'; 1_000_000]);
+    assert!(sent < 1_000_000);
+    world.write_fails(server);
+    // Its client learns of that from the answer, which may come when the body is complete.
+    assert_eq!(world.send(client, &vec![b'z'; 1_000_000 - sent]), 1_000_000 - sent);
+    world.send(server, b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno");
+    assert!(world.text(client).ends_with("\r\n\r\nno"));
+    assert_eq!(world.peer(client).closed, None);
+}
