@@ -12,6 +12,7 @@ use super::action::CloseReason;
 use super::conn::{Conn, Ending};
 use super::link::{Eof, Link, Trouble};
 use super::{Env, Release};
+use crate::address::Remote;
 use crate::http1::ClientEvent;
 use crate::http1::state::Half;
 use crate::id::ConnId;
@@ -290,8 +291,8 @@ impl Conn {
     }
 
     /// Answers a request that this node itself has sent.
-    pub(super) fn looped(&mut self, env: &mut Env<'_>) {
-        let message = String::from("the request came back to where it was forwarded from: a loop");
+    pub(super) fn looped(&mut self, env: &mut Env<'_>, to: &Remote) {
+        let message = format!("a loop: {to} leads back to here, and is no engine: forward to one");
         self.trouble(env, Trouble { status: 508, message });
         self.progress(env);
     }
