@@ -247,7 +247,13 @@ impl Conn {
 
     /// The time that a stop allows is over.
     pub(super) fn abort(&mut self, env: &mut Env<'_>) {
-        self.end_now(env, CloseReason::Stopped);
+        let is_whole = !matches!(self.http.halves().response, Half::Body | Half::Raw);
+        let why = if is_whole && self.is_quiet() {
+            CloseReason::Stopped
+        } else {
+            CloseReason::CutOff
+        };
+        self.end_now(env, why);
     }
 
     /// Feeds the HTTP machine from `input` as far as jobs take it, and the output from the job as far as there is room.

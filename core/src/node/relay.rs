@@ -310,7 +310,7 @@ impl Conn {
                 self.finish(env, job);
             }
         } else {
-            self.end_now(env, CloseReason::Stopped);
+            self.abort(env);
         }
     }
 }

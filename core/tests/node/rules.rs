@@ -1,5 +1,7 @@
 //! Servers and clients that keep to the letter of the rules, or not even to that.
 
+use std::time::Duration;
+
 use libswarm::ConnId;
 use libswarm::node::CloseReason;
 
@@ -112,4 +114,33 @@ fn what_comes_for_a_server_that_takes_nothing_more_is_read_all_the_same() {
     world.send(server, b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno");
     assert!(world.text(client).ends_with("\r\n\r\nno"));
     assert_eq!(world.peer(client).closed, None);
+}
+
+#[test]
+fn an_answer_that_a_stop_cuts_off_does_not_end_well() {
+    for (request, answer, cut) in [
+        (GET, "HTTP/1.1 200 OK\r\n\r\nhalf", true),
+        (GET, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf", true),
+        ("POST /exec/x/start HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\nhalf", true),
+        (GET, "", false),
+    ] {
+        let mut world = World::forwarding();
+        let (client, server) = asked(&mut world, request);
+        world.send(server, answer.as_bytes());
+        world.stop();
+        assert_eq!(world.peer(client).closed, None);
+        world.pass(Duration::from_secs(11));
+        let why = world.peer(client).closed.expect("the time is over");
+        assert_eq!(why.is_reset(), cut, "{why}: {answer}");
+        assert!(world.peer(server).closed.is_some() && world.node.is_stopped());
+    }
+    // All of it has come, but has not been written.
+    let mut world = World::forwarding();
+    let (client, server) = asked(&mut world, GET);
+    world.stall(client);
+    world.send(server, b"HTTP/1.0 200 OK\r\n\r\nhalf");
+    world.half_close(server);
+    world.stop();
+    world.pass(Duration::from_secs(11));
+    assert!(world.peer(client).closed.is_some_and(CloseReason::is_reset));
 }
