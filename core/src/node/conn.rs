@@ -308,7 +308,7 @@ impl Conn {
         match (self.http.halves().request, self.job) {
             (Half::Idle, None) => self.output.has_room(),
             (Half::Body | Half::Raw, Some(_)) if self.joined => {
-                self.link.as_ref().is_some_and(|link| link.output.has_room())
+                self.link.as_ref().is_some_and(|link| link.has_room())
             }
             (Half::Body | Half::Raw, Some(job)) if env.engine.wants_stdin(job) => {
                 self.http.send_continue(&mut self.output.bytes);
@@ -655,7 +655,8 @@ impl Conn {
         {
             return self.splice_down(limit);
         }
-        let reads = down.is_none() && self.output.has_room();
+        // What is being written is held, too.
+        let reads = down.is_none() && !self.busy && self.output.has_room();
         if let Some(link) = &mut self.link
             && let Some(action) = link.next_action(reads, out)
         {

@@ -93,6 +93,11 @@ impl Link {
         self.forget_what_nobody_takes();
     }
 
+    /// Whether it takes more of what its client sends: what is being written is held, too.
+    pub(super) const fn has_room(&self) -> bool {
+        !self.busy && self.output.has_room()
+    }
+
     pub(super) fn end(&mut self) {
         self.http.end(&mut self.output.bytes);
     }

@@ -80,8 +80,8 @@ fn an_answer_that_is_complete_survives_its_connection() {
             let mut world = World::forwarding();
             let (client, server) = asked(&mut world, GET);
             world.stall(client);
-            world.send(server, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
-            let mut answer = chunk.repeat(4);
+            let mut answer = String::from("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+            answer.push_str(&chunk.repeat(4));
             answer.push_str(if complete { "0\r\n\r\n" } else { "0\r\n" });
             world.receive(server, answer.as_bytes());
             ends(&mut world, server);
@@ -143,4 +143,36 @@ fn an_answer_that_a_stop_cuts_off_does_not_end_well() {
     world.stop();
     world.pass(Duration::from_secs(11));
     assert!(world.peer(client).closed.is_some_and(CloseReason::is_reset));
+}
+
+#[test]
+fn a_stream_that_is_not_read_holds_no_more_than_it_may() {
+    const MOST: usize = 256 * 1024;
+    // As much as the runtimes read at once.
+    let piece = |unit: &str| unit.repeat(128 * 1024 / unit.len());
+    let chunk = format!("8000\r\n{}\r\n", "z".repeat(0x8000));
+    for (head, unit) in [
+        ("Content-Length: 100000000", "z"),
+        ("Transfer-Encoding: chunked", "1\r\nz\r\n"),
+        ("Transfer-Encoding: chunked", &*chunk),
+    ] {
+        for up in [false, true] {
+            let mut world = World::forwarding();
+            let (from, to) = if up {
+                let upload = format!("PUT /x HTTP/1.1\r\nHost: x\r\n{head}\r\n\r\n");
+                asked(&mut world, &upload)
+            } else {
+                let (client, server) = asked(&mut world, GET);
+                world.send(server, format!("HTTP/1.1 200 OK\r\n{head}\r\n\r\n").as_bytes());
+                (server, client)
+            };
+            world.stall(to);
+            let mut held = 0;
+            while world.peer(from).granted {
+                world.receive(from, piece(unit).as_bytes());
+                held += piece(unit).len();
+            }
+            assert!(held > 0 && held <= MOST, "{held} bytes are held, {head}, up: {up}");
+        }
+    }
 }
