@@ -43,8 +43,7 @@ pub enum Address {
 /// Where one may listen.
 const FRONTENDS: &str = "tcp://HOST:PORT, tcp://[IPV6]:PORT or unix://PATH";
 /// Where one may connect to.
-const UPSTREAMS: &str =
-    "unix://PATH, tcp://HOST:PORT, tcp://[IPV6]:PORT, https://HOST:PORT or ssh://[USER@]HOST[:PORT]";
+const UPSTREAMS: &str = "unix://PATH, tcp://HOST:PORT, tcp://[IPV6]:PORT, https://HOST:PORT or ssh://[USER@]HOST[:PORT]";
 
 /// The longest name that DNS knows (RFC 1035 section 2.3.4), with the dot behind it.
 const LONGEST_NAME: usize = 254;

@@ -48,14 +48,10 @@ impl Forward {
             return asked.upstream().map(Self::new);
         }
         // Who sees an error has not written what it is about.
-        asked
-            .read(default)
-            .and_then(|()| asked.upstream())
-            .map(Self::new)
-            .map_err(|error| {
-                let usual = Self::DEFAULT;
-                format!("no address is given, so that of DOCKER_HOST, else {usual}: {error}")
-            })
+        asked.read(default).and_then(|()| asked.upstream()).map(Self::new).map_err(|error| {
+            let usual = Self::DEFAULT;
+            format!("no address is given, so that of DOCKER_HOST, else {usual}: {error}")
+        })
     }
 }
 

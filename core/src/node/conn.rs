@@ -248,11 +248,8 @@ impl Conn {
     /// The time that a stop allows is over.
     pub(super) fn abort(&mut self, env: &mut Env<'_>) {
         let is_whole = !matches!(self.http.halves().response, Half::Body | Half::Raw);
-        let why = if is_whole && self.is_quiet() {
-            CloseReason::Stopped
-        } else {
-            CloseReason::CutOff
-        };
+        let why =
+            if is_whole && self.is_quiet() { CloseReason::Stopped } else { CloseReason::CutOff };
         self.end_now(env, why);
     }
 

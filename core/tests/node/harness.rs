@@ -118,7 +118,10 @@ impl World {
 
     /// Sends `bytes` as one read brings them.
     pub(crate) fn receive(&mut self, id: ConnId, bytes: &[u8]) {
-        assert!(std::mem::take(&mut self.peers.get_mut(&id).unwrap().granted), "no read is granted");
+        assert!(
+            std::mem::take(&mut self.peers.get_mut(&id).unwrap().granted),
+            "no read is granted"
+        );
         self.node.handle(self.now, Input::Received(id, bytes));
         self.run();
     }
