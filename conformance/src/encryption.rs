@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
@@ -24,7 +25,7 @@ macro_rules! encryption_tests {
     ($run:expr, $binary:expr) => {
         $crate::suites!(encryption, $run; slow_handshakes);
         $crate::suites!(encryption, std::path::Path::new($binary);
-            docker_commands versions renewal wrong_files forwarded halves bodies);
+            docker_commands versions renewal wrong_files forwarded halves bodies refused_uploads);
     };
 }
 
@@ -350,6 +351,43 @@ pub fn bodies(binary: &Path) {
     let (_, body) = client.answer();
     assert!(body.len() == SIZE && body.bytes().all(|byte| byte == 7));
     drop(client);
+    daemon.stop();
+}
+
+/// An engine that refuses an upload of which it has read nothing, and resets the connection: what it said is passed on.
+///
+/// # Panics
+///
+/// The client gets another answer.
+pub fn refused_uploads(binary: &Path) {
+    let Some(keys) = Keys::new() else { return };
+    let engine = tls_engine(&keys, |mut connection| {
+        connection.until("\r\n\r\n");
+        // Until no more of it finds room on the way.
+        thread::sleep(Duration::from_millis(100));
+        connection.send("HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno");
+        connection.reset();
+    });
+    let options = keys.options("client").join(" ");
+    let daemon = Daemon::start(
+        binary,
+        &["--backend", &format!("forward {options} {engine}"), "tcp://127.0.0.1:0"],
+        1,
+    );
+    let address = daemon.addresses[0].trim_start_matches("tcp://");
+    for _ in 0..20 {
+        let upload = TcpStream::connect(address).expect("it listens");
+        let mut client = Client::Tcp(upload.try_clone().expect("a descriptor"));
+        client.send("POST /images/load HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n\r\n");
+        let sending = thread::spawn(move || {
+            let piece = vec![7; 64 * 1024];
+            while (&upload).write_all(&piece).is_ok() {}
+        });
+        let head = client.until("\r\n\r\n");
+        assert!(head.starts_with("HTTP/1.1 413 "), "{head}");
+        drop(client);
+        sending.join().expect("it ends");
+    }
     daemon.stop();
 }
 

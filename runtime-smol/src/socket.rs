@@ -121,12 +121,13 @@ impl Socket {
                 length.is_some_and(|length| length == raw.len() || (self.ended && length > 0));
             // Agreement has its own words to say; what has no room waits for it.
             let flushed = tls.flush(&mut &self.stream);
-            if *tls.input() == Input::Open {
-                flushed?;
-            } else {
+            if *tls.input() != Input::Open {
                 // The end of it stands here, and is read behind the bytes.
                 self.readable = true;
+            } else if tls.is_handshaking() {
+                flushed?;
             }
+            // Else what the peer said before it went may still be read; who has something to write learns of it there.
         }
         match tls.input() {
             _ if !plain.is_empty() => Ok(Some(plain)),

@@ -84,7 +84,9 @@ impl Connection {
                 None => {}
             }
             let flushed = tls.flush(&mut self.stream());
-            if *tls.input() == Half::Open {
+            // Behind the handshake, what the peer said before it went may still be read; who has something to write learns
+            // of it there.
+            if *tls.input() == Half::Open && tls.is_handshaking() {
                 flushed?;
             }
         }

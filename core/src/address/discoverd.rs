@@ -84,7 +84,7 @@ impl FromStr for Discoverd {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
-        parse(text).map_err(|problem| AddressError { text: text.to_string(), problem })
+        parse(text).map_err(|problem| AddressError::new(text, problem))
     }
 }
 

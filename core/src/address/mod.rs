@@ -40,7 +40,10 @@ pub enum Address {
     },
 }
 
-const FORMS: &str = "tcp://HOST:PORT, tcp://[IPV6]:PORT or unix://PATH";
+/// Where one may listen.
+const FRONTENDS: &str = "tcp://HOST:PORT, tcp://[IPV6]:PORT or unix://PATH";
+/// Where one may connect to.
+const UPSTREAMS: &str = "unix://PATH, tcp://HOST:PORT, tcp://[IPV6]:PORT, https://HOST:PORT or ssh://[USER@]HOST[:PORT]";
 
 /// The longest name that DNS knows (RFC 1035 section 2.3.4), with the dot behind it.
 const LONGEST_NAME: usize = 254;
@@ -55,7 +58,7 @@ impl FromStr for Address {
             Some(_) => Err(Problem::Scheme),
             None => Err(missing_scheme(text)),
         };
-        parsed.map_err(|problem| AddressError { text: text.to_string(), problem })
+        parsed.map_err(|problem| AddressError::new(text, problem))
     }
 }
 
@@ -187,6 +190,14 @@ impl fmt::Display for Address {
 pub struct AddressError {
     text: String,
     problem: Problem,
+    /// What could stand there.
+    forms: &'static str,
+}
+
+impl AddressError {
+    fn new(text: &str, problem: Problem) -> Self {
+        Self { text: text.to_string(), problem, forms: FRONTENDS }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -206,18 +217,31 @@ enum Problem {
     Abstract,
     Zero,
     Ssh,
+    SshPassword,
+    SshPath,
     Setting,
 }
 
 impl fmt::Display for AddressError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { text, problem } = self;
+        let Self { text, problem, forms } = self;
         write!(f, "wrong address {text:?}: ")?;
         let what = match problem {
             Problem::Ssh => {
                 return f.write_str(
                     "this is no host for the ssh command (neither it nor the user may begin with -): \
                      use ssh://[USER@]HOST[:PORT]",
+                );
+            }
+            Problem::SshPassword => {
+                return f.write_str(
+                    "the ssh command takes no password: let it log in with a key, and use ssh://[USER@]HOST[:PORT]",
+                );
+            }
+            Problem::SshPath => {
+                return f.write_str(
+                    "nothing may follow the host or its port: use ssh://[USER@]HOST[:PORT]; which socket the docker \
+                     command over there takes is for its own DOCKER_HOST to say",
                 );
             }
             Problem::Setting => {
@@ -248,7 +272,7 @@ impl fmt::Display for AddressError {
             }
             Problem::Zero => "a path cannot hold a zero byte",
         };
-        write!(f, "{what}: use {FORMS}")
+        write!(f, "{what}: use {forms}")
     }
 }
 

@@ -6,7 +6,7 @@ use core::fmt;
 use core::net::SocketAddr;
 use core::str::FromStr;
 
-use super::{Address, AddressError, Problem, is_name_byte, port_behind};
+use super::{Address, AddressError, Problem, UPSTREAMS, is_name_byte, port_behind};
 
 /// How a server is reached: through a socket, with TLS or without, or through the ssh command, as docker's clients do it.
 ///
@@ -80,23 +80,25 @@ impl FromStr for Remote {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
-        if let Some(rest) = text.strip_prefix("ssh://") {
-            return ssh(rest).map_err(|problem| AddressError { text: text.to_string(), problem });
-        }
-        if let Some(rest) = text.strip_prefix("https://") {
-            let (host, port) = super::tcp(rest)
-                .map_err(|problem| AddressError { text: text.to_string(), problem })?;
+        let tcp = |rest| super::tcp(rest).map_err(|problem| AddressError::new(text, problem));
+        let parsed = if let Some(rest) = text.strip_prefix("ssh://") {
+            ssh(rest).map_err(|problem| AddressError::new(text, problem))
+        } else if let Some(rest) = text.strip_prefix("https://") {
             let tls = Arc::new(Tls { verify: true, ..Tls::default() });
-            return Ok(Self::Tls { host, port, tls });
-        }
-        match text.strip_prefix("http://") {
-            Some(rest) => alloc::format!("tcp://{rest}").parse().map(Self::Socket),
-            None => text.parse().map(Self::Socket),
-        }
+            tcp(rest).map(|(host, port)| Self::Tls { host, port, tls })
+        } else if let Some(rest) = text.strip_prefix("http://") {
+            tcp(rest).map(|(host, port)| Self::Socket(Address::Tcp { host, port }))
+        } else {
+            text.parse().map(Self::Socket)
+        };
+        parsed.map_err(|error| AddressError { forms: UPSTREAMS, ..error })
     }
 }
 
 fn ssh(rest: &str) -> Result<Remote, Problem> {
+    if rest.contains('/') {
+        return Err(Problem::SshPath);
+    }
     let (user, rest) = match rest.split_once('@') {
         Some((user, rest)) => (Some(user), rest),
         None => (None, rest),
@@ -113,8 +115,11 @@ fn ssh(rest: &str) -> Result<Remote, Problem> {
             && !word.starts_with('-')
             && word.bytes().all(|byte| is_name_byte(byte) || matches!(byte, b':' | b'%' | b'+'))
     };
-    // A colon in the user's part would be a password, which docker refuses too.
-    if !is_word(host) || user.is_some_and(|user| !is_word(user) || user.contains(':')) {
+    // Docker refuses it, too.
+    if user.is_some_and(|user| user.contains(':')) {
+        return Err(Problem::SshPassword);
+    }
+    if !is_word(host) || user.is_some_and(|user| !is_word(user)) {
         return Err(Problem::Ssh);
     }
     Ok(Remote::Ssh { user: user.map(ToString::to_string), host: host.to_string(), port })
@@ -190,8 +195,27 @@ mod tests {
         ] {
             assert!(text.parse::<Remote>().is_err(), "{text}");
         }
-        let error = "ssh://-oProxyCommand=x".parse::<Remote>().unwrap_err().to_string();
-        assert!(error.contains("ssh://[USER@]HOST[:PORT]"), "{error}");
+        for (text, words) in [
+            ("ssh://-oProxyCommand=x", "begin with -"),
+            ("ssh://u:password@h", "no password"),
+            ("ssh://h/path", "nothing may follow"),
+            ("ssh://h:22/run/docker.sock", "nothing may follow"),
+        ] {
+            let error = text.parse::<Remote>().unwrap_err().to_string();
+            assert!(
+                error.contains(words) && error.contains("ssh://[USER@]HOST[:PORT]"),
+                "{text}: {error}"
+            );
+        }
         assert_eq!("http://h:1".parse::<Remote>().unwrap().to_string(), "tcp://h:1");
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_all_that_could_be_right() {
+        for text in ["ftp://h:1", "tcp://h", "http://h", "unix://", "h"] {
+            let error = text.parse::<Remote>().unwrap_err().to_string();
+            assert!(error.starts_with(&alloc::format!("wrong address {text:?}: ")), "{error}");
+            assert!(error.ends_with(&alloc::format!("use {UPSTREAMS}")), "{error}");
+        }
     }
 }

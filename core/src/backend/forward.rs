@@ -44,10 +44,14 @@ impl Forward {
     pub fn from_words(words: &[String], default: &[String]) -> Result<Self, String> {
         let mut asked = Asked::default();
         asked.read(words)?;
-        if asked.address.is_none() {
-            asked.read(default)?;
+        if asked.address.is_some() {
+            return asked.upstream().map(Self::new);
         }
-        asked.upstream().map(Self::new)
+        // Who sees an error has not written what it is about.
+        asked.read(default).and_then(|()| asked.upstream()).map(Self::new).map_err(|error| {
+            let usual = Self::DEFAULT;
+            format!("no address is given, so that of DOCKER_HOST, else {usual}: {error}")
+        })
     }
 }
 
@@ -88,7 +92,7 @@ impl Asked {
                 "--connect-timeout" => {
                     let value = value();
                     let limit = duration(value).ok_or_else(|| {
-                        format!("{name} {value:?} is no duration: write 10s, 500ms or 2m")
+                        format!("{name} {value:?} is no duration: write 10s, 500ms or 1m30s")
                     })?;
                     self.connect_timeout = Some(limit);
                 }
@@ -123,15 +127,26 @@ impl Asked {
     }
 }
 
-/// A whole number with a unit; without one, seconds.
+/// Whole numbers with units, as the command line has them: `10s`, `500ms`, `1m30s`; a bare number is seconds.
 fn duration(text: &str) -> Option<Duration> {
-    let digits = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
-    let number: u64 = text[..digits].parse().ok().filter(|_| digits <= 9)?;
-    match &text[digits..] {
-        "" | "s" => Some(Duration::from_secs(number)),
-        "ms" => Some(Duration::from_millis(number)),
-        "m" => Some(Duration::from_secs(number * 60)),
-        _ => None,
+    let (mut total, mut rest) = (Duration::ZERO, text);
+    loop {
+        let digits = rest.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(rest.len());
+        let (number, behind) = rest.split_at(digits);
+        let number: u64 = number.parse().ok().filter(|_| digits <= 9)?;
+        let unit = behind.find(|letter: char| letter.is_ascii_digit()).unwrap_or(behind.len());
+        let (unit, next) = behind.split_at(unit);
+        total += match unit {
+            "ms" => Duration::from_millis(number),
+            "s" => Duration::from_secs(number),
+            "m" => Duration::from_secs(number * 60),
+            "" if digits == text.len() => Duration::from_secs(number),
+            _ => return None,
+        };
+        if next.is_empty() {
+            return Some(total);
+        }
+        rest = next;
     }
 }
 
@@ -211,6 +226,8 @@ mod tests {
             ("http://localhost:2375", "tcp://localhost:2375", 10_000),
             ("--connect-timeout 500ms tcp://[::1]:1", "tcp://[::1]:1", 500),
             ("tcp://h:1 --connect-timeout=3", "tcp://h:1", 3000),
+            ("tcp://h:1 --connect-timeout=1m30s", "tcp://h:1", 90_000),
+            ("tcp://h:1 --connect-timeout 1s500ms", "tcp://h:1", 1500),
         ] {
             assert_eq!(made(line), Ok((address.to_owned(), timeout)), "{line}");
         }
@@ -220,9 +237,17 @@ mod tests {
             ("--connect-timeout", "no duration"),
             ("--connect-timeout soon tcp://a:1", "soon"),
             ("--connect-timeout=9999999999", "9999999999"),
+            ("--connect-timeout=1m30", "1m30"),
+            ("--connect-timeout=s", "no duration"),
             ("--nosuch tcp://a:1", "--nosuch"),
         ] {
             assert!(made(line).is_err_and(|error| error.contains(word)), "{line}");
         }
+        let from_environment = Forward::from_words(&[], &words("localhost:2375"));
+        let error = from_environment.err().unwrap();
+        assert!(
+            error.contains("DOCKER_HOST") && error.contains("write tcp://localhost:2375"),
+            "{error}"
+        );
     }
 }

@@ -40,6 +40,8 @@ pub struct Client {
     sending: BodyEncoder,
     head_only: bool,
     hijack: bool,
+    /// The request asked for another protocol.
+    upgrade: bool,
     keep_alive: bool,
 }
 
@@ -85,6 +87,7 @@ impl Client {
             sending: BodyEncoder::new(Framing::Empty),
             head_only: false,
             hijack: false,
+            upgrade: false,
             keep_alive: true,
         }
     }
@@ -126,6 +129,8 @@ impl Client {
         };
         self.head_only = request.method == "HEAD";
         self.hijack = request.hijack;
+        // Whether the headers ask for one is the caller's to know.
+        self.upgrade = true;
         true
     }
 
@@ -159,8 +164,12 @@ impl Client {
         }
         out.extend_from_slice(added);
         let upgrades = head.headers().filter(|(name, _)| name.eq_ignore_ascii_case("upgrade"));
+        self.upgrade = false;
         if head.version() == HttpVersion::Http11 && head.headers().connection_names("upgrade") {
-            upgrades.for_each(|(name, value)| header_line(name, value, out));
+            for (name, value) in upgrades {
+                header_line(name, value, out);
+                self.upgrade = true;
+            }
             header_line("Connection", b"Upgrade", out);
         }
         // A length is among the headers.
@@ -261,6 +270,9 @@ impl Client {
         let status = head.status();
         if (100..200).contains(&status) && status != 101 {
             return Ok((length, Some(ClientEvent::Informational(head))));
+        }
+        if status == 101 && !self.upgrade {
+            return Err(Error::UnaskedSwitch);
         }
         // One that says that it closes delimits its body so; a hijack's head says nothing of the connection.
         let bare = status == 200 && meaning.framing == Framing::UntilClose && meaning.keep_alive;

@@ -42,6 +42,9 @@ pub enum Error {
     ChunkOverhead,
     /// The trailers are malformed or too long.
     Trailer,
+    /// A 101 to a request that asked for no other protocol (RFC 9110 section 7.8): its sender would not know what the bytes
+    /// behind it are.
+    UnaskedSwitch,
     /// The head took longer than the time allowed for it.
     HeadTimeout,
     /// The peer stopped sending in the middle of a message.
@@ -85,6 +88,7 @@ impl Error {
             Self::Chunk => "malformed chunk",
             Self::ChunkOverhead => "chunked body is mostly framing",
             Self::Trailer => "malformed or too many trailers",
+            Self::UnaskedSwitch => "101 to a request without Upgrade",
             Self::HeadTimeout => "the head took too long",
             Self::Truncated => "the message ended early",
         }

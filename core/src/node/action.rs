@@ -164,6 +164,8 @@ pub enum CloseReason {
     Idle,
     /// The daemon stops.
     Stopped,
+    /// The daemon stops, and the answer is not complete. The client has to see a broken connection here, too.
+    CutOff,
     /// A backend has asked for it ([`Cx::cut_after`](crate::job::Cx::cut_after), [`Cx::go_down`](crate::job::Cx::go_down)).
     Cut,
 }
@@ -172,7 +174,7 @@ impl CloseReason {
     /// Whether the peer has to see a reset (RST, as with a linger time of 0) and not an end.
     #[must_use]
     pub const fn is_reset(self) -> bool {
-        matches!(self, Self::JobFailed | Self::UpstreamBroken)
+        matches!(self, Self::JobFailed | Self::UpstreamBroken | Self::CutOff)
     }
 }
 
@@ -190,6 +192,7 @@ impl fmt::Display for CloseReason {
             Self::NoQuery => f.write_str("what came is no question"),
             Self::Idle => f.write_str("idle for too long"),
             Self::Stopped => f.write_str("the daemon stops"),
+            Self::CutOff => f.write_str("the daemon stops, in the middle of an answer"),
             Self::Cut => f.write_str("cut by the backend"),
         }
     }

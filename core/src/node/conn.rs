@@ -247,7 +247,10 @@ impl Conn {
 
     /// The time that a stop allows is over.
     pub(super) fn abort(&mut self, env: &mut Env<'_>) {
-        self.end_now(env, CloseReason::Stopped);
+        let is_whole = !matches!(self.http.halves().response, Half::Body | Half::Raw);
+        let why =
+            if is_whole && self.is_quiet() { CloseReason::Stopped } else { CloseReason::CutOff };
+        self.end_now(env, why);
     }
 
     /// Feeds the HTTP machine from `input` as far as jobs take it, and the output from the job as far as there is room.
@@ -279,7 +282,9 @@ impl Conn {
                         Some(ServerEvent::Body(data) | ServerEvent::Raw(data)) => {
                             self.stdin(env, data);
                         }
-                        Some(ServerEvent::End) if self.http.halves().request == Half::Raw => {}
+                        // A job's stdin goes on in the raw stream; a server is owed the end of the body before that.
+                        Some(ServerEvent::End)
+                            if self.http.halves().request == Half::Raw && !self.joined => {}
                         Some(ServerEvent::End) => self.stdin_end(env),
                         None => {
                             if self.peer_shutdown == Eof::Seen {
@@ -300,7 +305,7 @@ impl Conn {
         match (self.http.halves().request, self.job) {
             (Half::Idle, None) => self.output.has_room(),
             (Half::Body | Half::Raw, Some(_)) if self.joined => {
-                self.link.as_ref().is_some_and(|link| link.output.has_room())
+                self.link.as_ref().is_some_and(|link| link.has_room())
             }
             (Half::Body | Half::Raw, Some(job)) if env.engine.wants_stdin(job) => {
                 self.http.send_continue(&mut self.output.bytes);
@@ -647,7 +652,8 @@ impl Conn {
         {
             return self.splice_down(limit);
         }
-        let reads = down.is_none() && self.output.has_room();
+        // What is being written is held, too.
+        let reads = down.is_none() && !self.busy && self.output.has_room();
         if let Some(link) = &mut self.link
             && let Some(action) = link.next_action(reads, out)
         {

@@ -90,6 +90,12 @@ impl Link {
 
     pub(super) fn write(&mut self, data: &[u8]) {
         self.http.write(data, &mut self.output.bytes);
+        self.forget_what_nobody_takes();
+    }
+
+    /// Whether it takes more of what its client sends: what is being written is held, too.
+    pub(super) const fn has_room(&self) -> bool {
+        !self.busy && self.output.has_room()
     }
 
     pub(super) fn end(&mut self) {
@@ -116,6 +122,14 @@ impl Link {
     pub(super) fn deafen(&mut self) {
         self.busy = false;
         self.deaf = true;
+        self.forget_what_nobody_takes();
+    }
+
+    /// Its client need not wait for room.
+    fn forget_what_nobody_takes(&mut self) {
+        if self.deaf {
+            self.output = Pending::default();
+        }
     }
 
     pub(super) fn may_read(&self) -> bool {
@@ -172,6 +186,7 @@ impl Link {
             return None;
         }
         if self.deaf {
+            // The end of a body is nothing that anybody takes either.
             self.output = Pending::default();
             if self.shutdown == Shutdown::Due {
                 self.shutdown = Shutdown::Done;

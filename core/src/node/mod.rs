@@ -525,7 +525,7 @@ impl Node {
             is_loop = conn.is_loop(env);
             may_reuse = conn.may_retry(env) && !fresh;
             if is_loop {
-                conn.looped(env);
+                conn.looped(env, &upstream.address);
             }
         });
         if is_loop {

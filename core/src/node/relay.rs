@@ -12,10 +12,20 @@ use super::action::CloseReason;
 use super::conn::{Conn, Ending};
 use super::link::{Eof, Link, Trouble};
 use super::{Env, Release};
+use crate::address::Remote;
 use crate::http1::ClientEvent;
 use crate::http1::state::Half;
 use crate::id::ConnId;
 use crate::job::{Job, Request};
+
+/// What is passed on where there is no room for more.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Room {
+    /// Nothing: more comes later.
+    Heeded,
+    /// All: nothing comes any more, and there is not more of it than may wait unread.
+    Made,
+}
 
 impl Conn {
     /// Whether the job's request may be sent again if a connection that was kept turns out to be closed.
@@ -96,7 +106,7 @@ impl Conn {
         if let Some(link) = &mut self.link {
             link.received();
             if link.unread.is_empty() {
-                let used = self.relay(env, bytes);
+                let used = self.relay(env, bytes, Room::Heeded);
                 if let Some(link) = &mut self.link {
                     link.unread.extend_from_slice(&bytes[used..]);
                 }
@@ -115,7 +125,12 @@ impl Conn {
     }
 
     pub(super) fn upstream_broken(&mut self, env: &mut Env<'_>, how: &str) {
-        self.relay_unread(env);
+        // It may be the end of an answer that waits here for its client.
+        if let Some(link) = &mut self.link {
+            link.deafen();
+            let unread = core::mem::take(&mut link.unread);
+            self.relay(env, &unread, Room::Made);
+        }
         self.lost(env, how);
         self.progress(env);
     }
@@ -124,7 +139,7 @@ impl Conn {
     pub(super) fn relay_unread(&mut self, env: &mut Env<'_>) {
         let Some(link) = &mut self.link else { return };
         let mut unread = core::mem::take(&mut link.unread);
-        let used = self.relay(env, &unread);
+        let used = self.relay(env, &unread, Room::Heeded);
         if let Some(link) = &mut self.link
             && used < unread.len()
         {
@@ -134,14 +149,14 @@ impl Conn {
     }
 
     /// Passes the answer on, as far as there is room; returns how much of `input` was used.
-    fn relay(&mut self, env: &mut Env<'_>, input: &[u8]) -> usize {
+    fn relay(&mut self, env: &mut Env<'_>, input: &[u8], room: Room) -> usize {
         let mut used = 0;
         loop {
             let Some(link) = &mut self.link else { return input.len() };
             if self.ending != Ending::No {
                 return input.len();
             }
-            if !self.output.has_room() {
+            if room == Room::Heeded && !self.output.has_room() {
                 return used;
             }
             let out = &mut self.output.bytes;
@@ -161,7 +176,11 @@ impl Conn {
                         Some(ClientEvent::Body(data) | ClientEvent::Raw(data)) => {
                             self.http.write(data, out);
                         }
-                        Some(ClientEvent::End) => self.answer_ended(env),
+                        Some(ClientEvent::End) => {
+                            // Whatever stands behind an answer would be the beginning of the next one.
+                            let _ = link.http.receive(&input[used..]);
+                            self.answer_ended(env);
+                        }
                         // What is left, if anything, is the beginning of something that will not be completed.
                         None if link.eof == Eof::Seen => self.server_ended(env),
                         None => return used,
@@ -272,8 +291,8 @@ impl Conn {
     }
 
     /// Answers a request that this node itself has sent.
-    pub(super) fn looped(&mut self, env: &mut Env<'_>) {
-        let message = String::from("the request came back to where it was forwarded from: a loop");
+    pub(super) fn looped(&mut self, env: &mut Env<'_>, to: &Remote) {
+        let message = format!("a loop: {to} leads back to here, and is no engine: forward to one");
         self.trouble(env, Trouble { status: 508, message });
         self.progress(env);
     }
@@ -291,7 +310,7 @@ impl Conn {
                 self.finish(env, job);
             }
         } else {
-            self.end_now(env, CloseReason::Stopped);
+            self.abort(env);
         }
     }
 }

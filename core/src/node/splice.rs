@@ -53,6 +53,8 @@ impl Conn {
         let link = self.link.as_deref_mut()?;
         link.set_reading();
         let from = link.id;
+        // Nothing goes through it for as long as that lasts.
+        self.output.shrink();
         self.set_spliced_to(true);
         Some(Action::Splice { from, to: self.id, limit })
     }
@@ -60,6 +62,7 @@ impl Conn {
     pub(super) fn splice_up(&mut self, limit: Limit) -> Option<Action> {
         let link = self.link.as_deref_mut()?;
         link.spliced_to = true;
+        link.output.shrink();
         let to = link.id;
         self.set_reading();
         Some(Action::Splice { from: self.id, to, limit })

@@ -116,6 +116,16 @@ impl World {
         sent
     }
 
+    /// Sends `bytes` as one read brings them.
+    pub(crate) fn receive(&mut self, id: ConnId, bytes: &[u8]) {
+        assert!(
+            std::mem::take(&mut self.peers.get_mut(&id).unwrap().granted),
+            "no read is granted"
+        );
+        self.node.handle(self.now, Input::Received(id, bytes));
+        self.run();
+    }
+
     pub(crate) fn half_close(&mut self, id: ConnId) {
         self.peers.get_mut(&id).unwrap().granted = false;
         self.node.handle(self.now, Input::PeerShutdown(id));

@@ -6,5 +6,6 @@ mod limits;
 mod random;
 mod relays;
 mod requests;
+mod rules;
 mod splices;
 mod streams;

@@ -376,7 +376,9 @@ fn a_request_that_comes_back_is_a_loop() {
     let sent = world.text(server);
     let back = world.connect();
     world.send(back, sent.as_bytes());
-    assert!(world.text(back).starts_with("HTTP/1.1 508 Loop Detected\r\n"));
+    let said = world.text(back);
+    assert!(said.starts_with("HTTP/1.1 508 Loop Detected\r\n"), "{said}");
+    assert!(said.contains("unix://engine.sock leads back"), "{said}");
     assert!(world.connects.is_empty());
 }
 

@@ -1,10 +1,11 @@
 //! An engine behind the ssh command, as docker's clients reach it.
 
+use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -20,12 +21,16 @@ pub struct Ssh {
     stderr: Arc<Stderr>,
     /// Something has come from the other host.
     heard: AtomicBool,
-    /// Held until something has come from the other host: then the handshake is over.
+    /// Held until something has come from the other host: then the handshake is over, if not for long before.
     handshake: Mutex<Option<Handshake>>,
 }
 
 /// More handshakes at once, and a stock sshd begins to refuse them (its MaxStartups is 10:30:100).
 const HANDSHAKES: usize = 8;
+
+/// After that a handshake is over, or has failed, and what is waited for is the engine: ssh does not tell, and an engine may
+/// take minutes to answer, as when it stops a container.
+const SHAKING: Duration = Duration::from_secs(2);
 
 /// What the command has said on stderr.
 #[derive(Default, Debug)]
@@ -82,32 +87,42 @@ impl Obituary {
     }
 }
 
-/// One of the places for handshakes.
+/// One of the places for handshakes, by its number.
 #[derive(Debug)]
-struct Handshake;
+struct Handshake(u64);
 
-static HELD: Mutex<usize> = Mutex::new(0);
+/// The places that are taken, and since when.
+static HELD: Mutex<BTreeMap<u64, Instant>> = Mutex::new(BTreeMap::new());
 static FREED: Condvar = Condvar::new();
 
 impl Handshake {
     /// Waits for a place.
     fn begin(deadline: Instant) -> io::Result<Self> {
-        let held = lock(&HELD);
-        let (mut held, waited) = FREED
-            .wait_timeout_while(held, left(deadline)?, |held| *held >= HANDSHAKES)
-            .unwrap_or_else(PoisonError::into_inner);
-        if waited.timed_out() {
-            let reason = format!("{HANDSHAKES} other handshakes of ssh take too long");
-            return Err(io::Error::new(io::ErrorKind::TimedOut, reason));
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let mut held = lock(&HELD);
+        loop {
+            let now = Instant::now();
+            held.retain(|_, since| now < *since + SHAKING);
+            // They are numbered in the order in which they began.
+            let Some((_, oldest)) = held.first_key_value().filter(|_| held.len() >= HANDSHAKES)
+            else {
+                let number = NEXT.fetch_add(1, Ordering::Relaxed);
+                held.insert(number, now);
+                return Ok(Self(number));
+            };
+            let left = left(deadline).map_err(|error| {
+                let reason = format!("{HANDSHAKES} other handshakes of ssh take too long");
+                io::Error::new(error.kind(), reason)
+            })?;
+            let wait = left.min(*oldest + SHAKING - now);
+            held = FREED.wait_timeout(held, wait).unwrap_or_else(PoisonError::into_inner).0;
         }
-        *held += 1;
-        Ok(Self)
     }
 }
 
 impl Drop for Handshake {
     fn drop(&mut self) {
-        *lock(&HELD) -= 1;
+        lock(&HELD).remove(&self.0);
         FREED.notify_one();
     }
 }
@@ -199,5 +214,30 @@ impl Drop for Ssh {
         // Both fail only if it has ended and been waited for.
         let _ = child.kill();
         let _ = child.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slow_engine_holds_no_place_for_handshakes() {
+        let begin = |time| Handshake::begin(Instant::now() + time);
+        let start = Instant::now();
+        let mut held: Vec<_> = (0..HANDSHAKES).map(|_| begin(SHAKING / 20).unwrap()).collect();
+        let refused = begin(SHAKING / 20).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::TimedOut);
+        assert!(refused.to_string().contains("8 other handshakes"), "{refused}");
+        held.pop();
+        held.push(begin(SHAKING / 20).unwrap());
+        // None of them ends.
+        for _ in 0..HANDSHAKES {
+            held.push(begin(2 * SHAKING).unwrap());
+        }
+        let took = start.elapsed();
+        assert!((SHAKING..2 * SHAKING).contains(&took), "{took:?}");
+        held.clear();
+        assert!(lock(&HELD).is_empty());
     }
 }
