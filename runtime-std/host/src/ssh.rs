@@ -28,9 +28,12 @@ pub struct Ssh {
 /// More handshakes at once, and a stock sshd begins to refuse them (its MaxStartups is 10:30:100).
 const HANDSHAKES: usize = 8;
 
-/// After that a handshake is over, or has failed, and what is waited for is the engine: ssh does not tell, and an engine may
-/// take minutes to answer, as when it stops a container.
+/// After this, or some times what the quickest answer of that host took, a handshake is over, or has failed, and what is waited
+/// for is the engine: ssh does not tell, and an engine may take minutes to answer, as when it stops a container.
 const SHAKING: Duration = Duration::from_secs(2);
+const TIMES: u32 = 4;
+/// The same for a host that has not answered yet.
+const UNKNOWN: Duration = Duration::from_secs(8);
 
 /// What the command has said on stderr.
 #[derive(Default, Debug)]
@@ -89,40 +92,62 @@ impl Obituary {
 
 /// One of the places for handshakes, by its number.
 #[derive(Debug)]
-struct Handshake(u64);
+struct Handshake {
+    number: u64,
+    host: String,
+    began: Instant,
+}
 
-/// The places that are taken, and since when.
-static HELD: Mutex<BTreeMap<u64, Instant>> = Mutex::new(BTreeMap::new());
+#[derive(Debug)]
+struct Places {
+    /// Those that are taken, and until when at most.
+    held: BTreeMap<u64, Instant>,
+    /// What the quickest answer of each host took, which is no less than its handshake.
+    quickest: BTreeMap<String, Duration>,
+}
+
+static PLACES: Mutex<Places> =
+    Mutex::new(Places { held: BTreeMap::new(), quickest: BTreeMap::new() });
 static FREED: Condvar = Condvar::new();
 
 impl Handshake {
     /// Waits for a place.
-    fn begin(deadline: Instant) -> io::Result<Self> {
+    fn begin(host: &str, deadline: Instant) -> io::Result<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        let mut held = lock(&HELD);
+        let mut places = lock(&PLACES);
         loop {
             let now = Instant::now();
-            held.retain(|_, since| now < *since + SHAKING);
-            // They are numbered in the order in which they began.
-            let Some((_, oldest)) = held.first_key_value().filter(|_| held.len() >= HANDSHAKES)
-            else {
+            places.held.retain(|_, until| now < *until);
+            let is_full = places.held.len() >= HANDSHAKES;
+            let next = places.held.values().min().copied().filter(|_| is_full);
+            let Some(next) = next else {
+                let known = places.quickest.get(host);
+                let longest = known.map_or(UNKNOWN, |quickest| SHAKING.max(*quickest * TIMES));
                 let number = NEXT.fetch_add(1, Ordering::Relaxed);
-                held.insert(number, now);
-                return Ok(Self(number));
+                places.held.insert(number, now + longest);
+                return Ok(Self { number, host: host.to_owned(), began: now });
             };
             let left = left(deadline).map_err(|error| {
                 let reason = format!("{HANDSHAKES} other handshakes of ssh take too long");
                 io::Error::new(error.kind(), reason)
             })?;
-            let wait = left.min(*oldest + SHAKING - now);
-            held = FREED.wait_timeout(held, wait).unwrap_or_else(PoisonError::into_inner).0;
+            let wait = left.min(next - now);
+            places = FREED.wait_timeout(places, wait).unwrap_or_else(PoisonError::into_inner).0;
         }
+    }
+
+    /// The host has answered.
+    fn succeed(self) {
+        let took = self.began.elapsed();
+        let quickest = &mut lock(&PLACES).quickest;
+        let known = quickest.entry(self.host.clone()).or_insert(took);
+        *known = took.min(*known);
     }
 }
 
 impl Drop for Handshake {
     fn drop(&mut self) {
-        lock(&HELD).remove(&self.0);
+        lock(&PLACES).held.remove(&self.number);
         FREED.notify_one();
     }
 }
@@ -143,7 +168,7 @@ pub(crate) fn connect(
     port: Option<u16>,
     deadline: Instant,
 ) -> io::Result<Ssh> {
-    let handshake = Handshake::begin(deadline)?;
+    let handshake = Handshake::begin(host, deadline)?;
     let (near, far) = UnixStream::pair()?;
     let mut command = Command::new("ssh");
     if let Some(user) = user {
@@ -192,10 +217,11 @@ impl Ssh {
     pub(crate) fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = (&self.near).read(buffer);
         if !matches!(&read, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
-            lock(&self.handshake).take();
-        }
-        if matches!(read, Ok(1..)) {
-            self.heard.store(true, Ordering::Relaxed);
+            let handshake = lock(&self.handshake).take();
+            if matches!(read, Ok(1..)) {
+                self.heard.store(true, Ordering::Relaxed);
+                handshake.into_iter().for_each(Handshake::succeed);
+            }
         }
         read
     }
@@ -223,7 +249,8 @@ mod tests {
 
     #[test]
     fn a_slow_engine_holds_no_place_for_handshakes() {
-        let begin = |time| Handshake::begin(Instant::now() + time);
+        let begin = |time| Handshake::begin("host", Instant::now() + time);
+        begin(SHAKING).unwrap().succeed();
         let start = Instant::now();
         let mut held: Vec<_> = (0..HANDSHAKES).map(|_| begin(SHAKING / 20).unwrap()).collect();
         let refused = begin(SHAKING / 20).unwrap_err();
@@ -238,6 +265,13 @@ mod tests {
         let took = start.elapsed();
         assert!((SHAKING..2 * SHAKING).contains(&took), "{took:?}");
         held.clear();
-        assert!(lock(&HELD).is_empty());
+        // One that is slow, or not known, may not be through yet.
+        let far = |host| {
+            let handshake = Handshake::begin(host, Instant::now()).unwrap();
+            lock(&PLACES).held[&handshake.number] - Instant::now()
+        };
+        lock(&PLACES).quickest.insert("far".into(), SHAKING);
+        assert!(far("far") > SHAKING * (TIMES - 1) && far("new") > UNKNOWN - SHAKING);
+        assert!(lock(&PLACES).held.is_empty());
     }
 }
