@@ -32,16 +32,23 @@ const ETCD: Options = Options { ca: "--etcd-ca", cert: "--etcd-cert", key: "--et
 pub(super) struct Files<'a> {
     named: &'a Tls,
     folder: Option<PathBuf>,
+    /// Somebody has chosen that folder, so that what is missing there is not looked for elsewhere.
+    is_chosen: bool,
 }
 
 impl<'a> Files<'a> {
     pub(super) fn new(named: &'a Tls) -> Self {
-        Self { named, folder: folder(|name| env::var_os(name).map(PathBuf::from)) }
+        Self { named, folder: folder(), is_chosen: set(CHOSEN).is_some() }
     }
 
     #[cfg(test)]
     pub(super) fn within(named: &'a Tls, folder: &Path) -> Self {
-        Self { named, folder: Some(folder.to_owned()) }
+        Self { named, folder: Some(folder.to_owned()), is_chosen: false }
+    }
+
+    #[cfg(test)]
+    pub(super) fn chosen(named: &'a Tls, folder: &Path) -> Self {
+        Self { is_chosen: true, ..Self::within(named, folder) }
     }
 
     fn path(&self, named: Option<&String>, usual: &str) -> PathBuf {
@@ -78,9 +85,11 @@ impl<'a> Files<'a> {
         Ok(roots)
     }
 
-    /// As [`authorities`](Self::authorities); where there are none of docker's, those that the system trusts.
+    /// As [`authorities`](Self::authorities); where there are none of docker's, those that the system trusts. Docker's client does
+    /// not know these, and has an error where `DOCKER_CERT_PATH` is set and no authority is there: so has this one.
     pub(super) fn authorities_or_system(&self) -> Result<RootCertStore, TlsError> {
-        if self.has(self.named.ca.as_ref(), "ca.pem") {
+        let is_chosen = self.is_chosen && !self.named.named_only;
+        if is_chosen || self.has(self.named.ca.as_ref(), "ca.pem") {
             return self.authorities();
         }
         let mut roots = RootCertStore::empty();
@@ -134,10 +143,15 @@ impl<'a> Files<'a> {
     }
 }
 
+fn set(variable: &str) -> Option<PathBuf> {
+    env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
+const CHOSEN: &str = "DOCKER_CERT_PATH";
+
 /// Where docker's client and dockerd look for certificates that are not named.
-fn folder(variable: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
-    let set = |name| variable(name).filter(|value| !value.as_os_str().is_empty());
-    set("DOCKER_CERT_PATH")
+fn folder() -> Option<PathBuf> {
+    set(CHOSEN)
         .or_else(|| set("DOCKER_CONFIG"))
         .or_else(|| set("HOME").map(|home| home.join(".docker")))
 }

@@ -294,7 +294,10 @@ fn wrong_files_are_named_with_what_is_wrong() {
         assert!(client.contains(file) && client.contains(word), "{client}");
     }
     let alone = Folder::new("alone");
-    let cert = Tls { cert: path("cert.pem"), ca: path("ca.pem"), ..tls };
+    let cert = Tls { cert: path("cert.pem"), ca: path("ca.pem"), ..tls.clone() };
     let error = client_from(&Files::within(&cert, &alone.0), true).unwrap_err().to_string();
     assert!(error.contains("--tlskey"), "{error}");
+    let chosen = Files::chosen(&tls, &alone.0);
+    let error = chosen.authorities_or_system().unwrap_err().to_string();
+    assert!(error.contains("ca.pem") && error.contains("--tlscacert"), "{error}");
 }
