@@ -1,7 +1,7 @@
 //! Sockets that others have made, and groups.
 
 use std::fs;
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixListener;
@@ -57,6 +57,19 @@ pub fn inherited(binary: &Path) {
     }
     let (code, _, said) = run(binary, &["fd://"]);
     assert!(code == 1 && said.contains("LISTEN_FDS"), "{said}");
+    // As a unit with Accept=yes passes it.
+    let connection = TcpStream::connect(tcp.local_addr().expect("it has an address"));
+    let connection = connection.expect("it listens");
+    let output = Command::new("bash")
+        .args(["-c", SCRIPT])
+        .args([number(&unix), number(&connection)])
+        .arg(binary)
+        .arg("fd://4")
+        .env("LISTEN_FDS", "2")
+        .output()
+        .expect("bash runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(1) && said.contains("Accept=no"), "{said}");
 }
 
 /// The number of a file that whoever is started may use, too.

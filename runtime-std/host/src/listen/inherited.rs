@@ -3,9 +3,11 @@
 use std::env;
 use std::fmt;
 use std::io;
+use std::os::fd::AsFd;
 
 use libswarm::address::Address;
 use listenfd::ListenFd;
+use rustix::net::sockopt;
 
 use super::{Listener, Setup, Socket};
 
@@ -64,6 +66,7 @@ impl Inherited {
     fn listener(&mut self, index: usize, setup: &Setup) -> io::Result<Option<Listener>> {
         if let Ok(unix) = self.sockets.take_unix_listener(index) {
             let Some(unix) = unix else { return Ok(None) };
+            listens(&unix)?;
             let path = unix.local_addr()?.as_pathname().map(|path| path.display().to_string());
             // Its file belongs to whoever made it.
             return Ok(Some(Listener {
@@ -75,10 +78,22 @@ impl Inherited {
             }));
         }
         let Some(tcp) = self.sockets.take_tcp_listener(index)? else { return Ok(None) };
+        listens(&tcp)?;
         let address = tcp.local_addr()?;
         let mut listener = Listener::tcp(address, tcp);
         listener.tls.clone_from(&setup.tls);
         Ok(Some(listener))
+    }
+}
+
+/// With `Accept=yes` systemd passes connections, which nothing can be accepted from.
+fn listens(socket: &impl AsFd) -> io::Result<()> {
+    match sockopt::socket_acceptconn(socket) {
+        Ok(false) => {
+            Err(io::Error::other("it does not listen: its .socket unit has to say Accept=no"))
+        }
+        // Not every system can tell.
+        _ => Ok(()),
     }
 }
 
@@ -113,7 +128,7 @@ impl fmt::Display for InheritError {
                 write!(f, "there is none of that name or number left: use one of {names}")
             }
             Problem::Unusable(number, error) => {
-                write!(f, "{number} is no socket of streams over TCP or unix: {error}")
+                write!(f, "{number} is no socket that listens on TCP or unix: {error}")
             }
         }
     }
