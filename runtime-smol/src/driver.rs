@@ -82,8 +82,9 @@ pub(crate) enum Waits {
     Thread,
 }
 
-/// Large enough that the calls do not show in a long body, small enough for what a connection may hold at most (256 KiB).
-const READ: usize = 128 * 1024;
+/// Large enough that the calls do not show in a long body, small enough that two are less than what a connection may hold at most
+/// (256 KiB).
+const READ: usize = 112 * 1024;
 /// So many connections are accepted before those that are open get their turn.
 const ACCEPTS: usize = 64;
 /// A busy loop lets other tasks run after so many rounds: each time costs the reactor's system calls.

@@ -42,8 +42,9 @@ pub(crate) struct Splice {
 
 /// Room for a backend's frames in a debug build; only what is touched becomes memory.
 const STACK: usize = 512 * 1024;
-/// Large enough that the calls do not show in a long body, small enough for what a connection may hold at most (256 KiB).
-const READ: usize = 128 * 1024;
+/// Large enough that the calls do not show in a long body, small enough that two are less than what a connection may hold at most
+/// (256 KiB).
+const READ: usize = 112 * 1024;
 /// The same for what passes to another connection, once it comes faster than that: nothing else holds any of it.
 pub(crate) const SPLICE: usize = 256 * 1024;
 #[cfg(target_vendor = "apple")]

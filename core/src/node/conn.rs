@@ -172,6 +172,7 @@ impl Conn {
     /// The outstanding write or shutdown is done.
     pub(super) fn done(&mut self, env: &mut Env<'_>) {
         self.busy = false;
+        self.output.written();
         self.progress(env);
         if self.job.is_none() {
             self.output.shrink();
@@ -652,8 +653,7 @@ impl Conn {
         {
             return self.splice_down(limit);
         }
-        // What is being written is held, too.
-        let reads = down.is_none() && !self.busy && self.output.has_room();
+        let reads = down.is_none() && self.output.has_room_ahead();
         if let Some(link) = &mut self.link
             && let Some(action) = link.next_action(reads, out)
         {

@@ -64,6 +64,7 @@ impl Duplex {
     /// The outstanding write or shutdown is done.
     pub(super) const fn done(&mut self) {
         self.busy = false;
+        self.output.written();
     }
 
     /// Ends it; what ends already can only end at once. Returns whether that is new.

@@ -93,7 +93,7 @@ impl Link {
         self.forget_what_nobody_takes();
     }
 
-    /// Whether it takes more of what its client sends: what is being written is held, too.
+    /// Whether it takes more of what its client sends. What is read meanwhile waits at the client's end, and is held, too.
     pub(super) const fn has_room(&self) -> bool {
         !self.busy && self.output.has_room()
     }
@@ -114,8 +114,9 @@ impl Link {
         }
     }
 
-    pub(super) fn done(&mut self) {
+    pub(super) const fn done(&mut self) {
         self.busy = false;
+        self.output.written();
     }
 
     /// A write to it has failed.

@@ -9,6 +9,8 @@ use crate::job::Body;
 pub(super) struct Pending {
     pub(super) bytes: Vec<u8>,
     tail: Option<Tail>,
+    /// How much is being written, which is held until that is done.
+    writing: usize,
 }
 
 #[derive(Debug)]
@@ -21,6 +23,9 @@ struct Tail {
 
 /// Further output is not taken once this much waits.
 const LIMIT: usize = 64 * 1024;
+/// A stream is read on while this much is still being written and waits, so that reading and writing overlap: with what the
+/// runtimes read at once it makes up what a stream may hold (256 KiB).
+const AHEAD: usize = 116 * 1024;
 /// One write is at most this long: large enough that the calls do not show, small enough for the caches.
 const WRITE: usize = 256 * 1024;
 /// A connection keeps no larger buffer than this when its bytes are written.
@@ -30,7 +35,7 @@ pub(super) const SMALL: usize = 16 * 1024;
 
 impl Pending {
     pub(super) const fn new() -> Self {
-        Self { bytes: Vec::new(), tail: None }
+        Self { bytes: Vec::new(), tail: None, writing: 0 }
     }
 
     pub(super) const fn is_empty(&self) -> bool {
@@ -40,6 +45,16 @@ impl Pending {
     /// Whether more may be added.
     pub(super) const fn has_room(&self) -> bool {
         self.tail.is_none() && self.bytes.len() < LIMIT
+    }
+
+    /// Whether a stream that goes through it is to be read on.
+    pub(super) const fn has_room_ahead(&self) -> bool {
+        self.has_room() && self.bytes.len() + self.writing <= AHEAD
+    }
+
+    /// What was taken is written.
+    pub(super) const fn written(&mut self) {
+        self.writing = 0;
     }
 
     /// Puts `body` behind the bytes, and `behind` after it. Nothing can be added until it is written.
@@ -69,7 +84,8 @@ impl Pending {
                 self.tail = None;
             }
         }
-        out.len() - before
+        self.writing = out.len() - before;
+        self.writing
     }
 
     /// Lets go of a large buffer that nothing waits in: the buffers that are lent are few, connections are many.

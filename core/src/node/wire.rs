@@ -74,6 +74,7 @@ impl Node {
             }
             Input::Done(_) => {
                 wire.busy = false;
+                wire.output.written();
                 wire.output.shrink();
                 Ok(())
             }
