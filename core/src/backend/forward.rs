@@ -22,7 +22,8 @@ impl Forward {
     pub const USAGE: &'static str = "[--connect-timeout DURATION] [--tls | --tlsverify] [--tlscacert FILE] \
                                      [--tlscert FILE] [--tlskey FILE] [ADDRESS]";
     /// What it is for, in a line.
-    pub const ABOUT: &'static str = "passes everything on to the engine at ADDRESS (DOCKER_HOST, else unix:///var/run/docker.sock)";
+    pub const ABOUT: &'static str = "passes everything on to the engine at ADDRESS: unix://PATH, tcp://HOST:PORT, https://HOST:PORT \
+                                     or ssh://[USER@]HOST[:PORT]; without one DOCKER_HOST, else unix:///var/run/docker.sock";
     /// Where an engine listens that was not told otherwise.
     pub const DEFAULT: &'static str = "unix:///var/run/docker.sock";
     /// How long a connection to the engine may take unless told otherwise, the handshake of TLS included.
