@@ -42,11 +42,11 @@ pub(crate) struct Splice {
 
 /// Room for a backend's frames in a debug build; only what is touched becomes memory.
 const STACK: usize = 512 * 1024;
-/// Large enough that the calls do not show in a long body, small enough that two are less than what a connection may hold at most
+/// Large enough that the calls do not show in a long body, small enough for what a stream may hold at most, with what the node holds
 /// (256 KiB).
-const READ: usize = 112 * 1024;
+const READ: usize = 64 * 1024;
 /// The same for what passes to another connection, once it comes faster than that: nothing else holds any of it.
-pub(crate) const SPLICE: usize = 256 * 1024;
+pub(crate) const SPLICE: usize = 128 * 1024;
 #[cfg(target_vendor = "apple")]
 const SEND: SendFlags = SendFlags::DONTWAIT;
 #[cfg(not(target_vendor = "apple"))]
