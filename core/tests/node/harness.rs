@@ -408,3 +408,12 @@ impl Backend for Test {
         }
     }
 }
+
+/// A client sends `request`, which a server has read: both ends.
+pub(crate) fn asked(world: &mut World, request: &str) -> (ConnId, ConnId) {
+    let client = world.connect();
+    world.send(client, request.as_bytes());
+    let server = world.upstream();
+    world.text(server);
+    (client, server)
+}

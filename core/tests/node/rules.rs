@@ -5,15 +5,7 @@ use std::time::Duration;
 use libswarm::ConnId;
 use libswarm::node::CloseReason;
 
-use super::harness::World;
-
-fn asked(world: &mut World, request: &str) -> (ConnId, ConnId) {
-    let client = world.connect();
-    world.send(client, request.as_bytes());
-    let server = world.upstream();
-    world.text(server);
-    (client, server)
-}
+use super::harness::{World, asked};
 
 const GET: &str = "GET /x HTTP/1.1\r\nHost: x\r\n\r\n";
 

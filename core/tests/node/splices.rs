@@ -1,22 +1,13 @@
 //! What passes between a client and a server without the node.
 
-use libswarm::ConnId;
 use libswarm::node::{CloseReason, Config};
 
-use super::harness::World;
+use super::harness::{World, asked};
 
 fn world() -> World {
     let mut config = Config::default();
     config.splice = true;
     World::forwarding_with(config)
-}
-
-fn asked(world: &mut World, request: &str) -> (ConnId, ConnId) {
-    let client = world.connect();
-    world.send(client, request.as_bytes());
-    let server = world.upstream();
-    world.text(server);
-    (client, server)
 }
 
 const ATTACH: &str =

@@ -1,7 +1,7 @@
 //! A long answer, which is written as far as there is room for it.
 
 use alloc::sync::Arc;
-use alloc::vec::{self, Vec};
+use alloc::vec::Vec;
 
 use serde::{Serialize, Serializer};
 
@@ -18,22 +18,9 @@ pub(super) enum Items {
 /// A list of which some is still to be written.
 #[derive(Debug)]
 pub(super) struct Listing {
-    left: Left,
-    at: At,
-}
-
-#[derive(Debug)]
-enum Left {
-    Instances(vec::IntoIter<Arc<Instance>>),
-    Names(vec::IntoIter<Arc<str>>),
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum At {
-    Begin,
-    /// Behind one.
-    Item,
-    End,
+    items: Items,
+    /// How many are written; one more when its end is, too.
+    written: usize,
 }
 
 /// A piece is no longer than this and one item.
@@ -50,11 +37,23 @@ impl Serialize for Items {
 
 impl From<Items> for Listing {
     fn from(items: Items) -> Self {
-        let left = match items {
-            Items::Instances(all) => Left::Instances(all.into_iter()),
-            Items::Names(all) => Left::Names(all.into_iter()),
-        };
-        Self { left, at: At::Begin }
+        Self { items, written: 0 }
+    }
+}
+
+impl Items {
+    const fn len(&self) -> usize {
+        match self {
+            Self::Instances(all) => all.len(),
+            Self::Names(all) => all.len(),
+        }
+    }
+
+    fn one(&self, nth: usize) -> Option<Vec<u8>> {
+        match self {
+            Self::Instances(all) => all.get(nth).map(|it| json(&Shown::from(&**it))),
+            Self::Names(all) => all.get(nth).map(|name| json(&&**name)),
+        }
     }
 }
 
@@ -62,18 +61,15 @@ impl Listing {
     /// The next piece of what [`Items`] are in JSON; `None` behind the last one.
     pub(super) fn next(&mut self) -> Option<Vec<u8>> {
         let mut piece = Vec::new();
-        while piece.len() < PIECE && self.at != At::End {
-            let item = match &mut self.left {
-                Left::Instances(left) => left.next().map(|it| json(&Shown::from(&*it))),
-                Left::Names(left) => left.next().map(|name| json(&&*name)),
-            };
-            match self.at {
-                At::Begin => piece.push(b'['),
-                At::Item if item.is_some() => piece.push(b','),
-                At::Item | At::End => {}
+        while piece.len() < PIECE && self.written <= self.items.len() {
+            let item = self.items.one(self.written);
+            if self.written == 0 {
+                piece.push(b'[');
+            } else if item.is_some() {
+                piece.push(b',');
             }
-            self.at = if item.is_some() { At::Item } else { At::End };
             piece.extend_from_slice(item.as_deref().unwrap_or(b"]"));
+            self.written += 1;
         }
         (!piece.is_empty()).then_some(piece)
     }
