@@ -82,9 +82,9 @@ pub(crate) enum Waits {
     Thread,
 }
 
-/// Large enough that the calls do not show in a long body, small enough that two are less than what a connection may hold at most
-/// (256 KiB).
-const READ: usize = 112 * 1024;
+/// Large enough that the calls do not show in a long body, small enough for what a stream may hold (256 KiB): the node has two
+/// of them when it cannot write, and with TLS there is some more on each side.
+const READ: usize = 64 * 1024;
 /// So many connections are accepted before those that are open get their turn.
 const ACCEPTS: usize = 64;
 /// A busy loop lets other tasks run after so many rounds: each time costs the reactor's system calls.

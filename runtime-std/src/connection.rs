@@ -15,6 +15,7 @@ use libswarm_host::{Obituary, Serves, Session, Stream, Transport};
 use rustix::event::{PollFd, PollFlags};
 use rustix::net::SendFlags;
 
+use crate::buffers::{LARGE, Room};
 use crate::shared::Shared;
 
 /// A socket, kept alive by whoever uses it: its thread, a writer, the table.
@@ -42,11 +43,9 @@ pub(crate) struct Splice {
 
 /// Room for a backend's frames in a debug build; only what is touched becomes memory.
 const STACK: usize = 512 * 1024;
-/// Large enough that the calls do not show in a long body, small enough for what a stream may hold at most, with what the node holds
-/// (256 KiB).
-const READ: usize = 64 * 1024;
-/// The same for what passes to another connection, once it comes faster than that: nothing else holds any of it.
-pub(crate) const SPLICE: usize = 128 * 1024;
+/// The node gets no more than this at once, of which it holds two or three when it cannot write. What passes to another
+/// connection instead is held by nobody else.
+pub(crate) const READ: usize = LARGE / 2;
 #[cfg(target_vendor = "apple")]
 const SEND: SendFlags = SendFlags::DONTWAIT;
 #[cfg(not(target_vendor = "apple"))]
@@ -117,33 +116,36 @@ impl Connection {
         if let Some(tls) = &self.tls {
             return self.serve_encrypted(shared, tls);
         }
-        let mut buffer = vec![0; READ];
-        while self.wait_for_grant() {
+        let mut room = Room::new(&shared.buffers);
+        loop {
+            if self.is_closed() || !self.takes_grant() {
+                room.shrink();
+                if !self.wait_for_grant() {
+                    return;
+                }
+            }
             let splice = lock(&self.splice).take();
             if let Some(splice) = splice {
-                match self.pass(shared, &splice, &mut buffer) {
+                match self.pass(shared, &splice, &mut room) {
                     Ok(spliced) if spliced.ended => {
-                        drop(buffer);
+                        drop(room);
                         return self.ended(shared, self.spliced(&spliced));
                     }
-                    Ok(spliced) => {
-                        if buffer.len() > READ {
-                            buffer = vec![0; READ];
-                        }
-                        shared.handle(self.spliced(&spliced), self);
-                    }
+                    Ok(spliced) => shared.handle(self.spliced(&spliced), self),
                     Err(error) => return self.failed(shared, &error),
                 }
                 continue;
             }
-            match (&self.stream).read(&mut buffer) {
+            let buffer = room.up_to(READ);
+            match (&self.stream).read(buffer) {
                 // A datagram without bytes is no end.
                 Ok(0) if !self.stream.is_datagrams() => {
-                    drop(buffer);
+                    drop(room);
                     return self.ended(shared, Input::PeerShutdown(self.id));
                 }
                 Ok(length) => {
                     shared.handle(Input::Received(self.id, &buffer[..length]), self);
+                    room.fit(length);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {
                     self.granted.store(true, Ordering::Release);
@@ -173,11 +175,15 @@ impl Connection {
             if self.closed.load(Ordering::Acquire) {
                 return false;
             }
-            if self.granted.swap(false, Ordering::AcqRel) {
+            if self.takes_grant() {
                 return true;
             }
             thread::park();
         }
+    }
+
+    fn takes_grant(&self) -> bool {
+        self.granted.swap(false, Ordering::AcqRel)
     }
 
     /// After the peer's half has ended there is nothing to read, but a peer that is gone altogether must not be kept

@@ -13,8 +13,8 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use crate::connection::{Connection, lock};
 use crate::shared::Shared;
 
-/// Less than without encryption: a connection holds this twice, once encrypted.
-const READ: usize = 64 * 1024;
+/// Less than without encryption: TLS holds what it cannot send by itself, and one record that is not complete on each side.
+const READ: usize = 32 * 1024;
 
 type Tls = Mutex<Box<Session>>;
 
@@ -22,12 +22,10 @@ impl Connection {
     /// Reads for as long as there is something to read.
     pub(crate) fn serve_encrypted(self: &Arc<Self>, shared: &Arc<Shared>, tls: &Tls) {
         let deadline = Instant::now() + shared.handshake_timeout;
-        let (mut cipher, mut plain) = (vec![0; READ], Vec::new());
         while self.wait_for_grant() {
-            plain.clear();
-            match self.read_encrypted(tls, &mut cipher, &mut plain, deadline) {
+            let mut plain = Vec::new();
+            match self.read_encrypted(shared, tls, &mut plain, deadline) {
                 Ok(()) if plain.is_empty() => {
-                    drop((cipher, plain));
                     shared.handle(Input::PeerShutdown(self.id), self);
                     return self.wait_for_the_end(shared);
                 }
@@ -47,8 +45,8 @@ impl Connection {
     /// Reads until there is something, or nothing more.
     fn read_encrypted(
         &self,
+        shared: &Shared,
         tls: &Tls,
-        cipher: &mut [u8],
         plain: &mut Vec<u8>,
         deadline: Instant,
     ) -> io::Result<()> {
@@ -71,7 +69,8 @@ impl Connection {
             let sends = has_unsent && !self.is_writing();
             let wanted = if sends { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
             self.wait(wanted, is_handshaking.then_some(deadline))?;
-            let read = match (&mut self.stream()).read(cipher) {
+            let mut cipher = shared.buffers.lend();
+            let read = match (&mut self.stream()).read(&mut cipher[..READ]) {
                 Ok(length) => Some(length),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
@@ -80,7 +79,10 @@ impl Connection {
             let mut tls = lock(tls);
             match read {
                 Some(0) => tls.receive_end(),
-                Some(length) => tls.receive(&cipher[..length], plain),
+                Some(length) => {
+                    plain.reserve(length);
+                    tls.receive(&cipher[..length], plain);
+                }
                 None => {}
             }
             let flushed = tls.flush(&mut self.stream());

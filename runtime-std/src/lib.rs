@@ -29,6 +29,7 @@
 //! ```
 
 mod accept;
+mod buffers;
 mod connection;
 mod datagrams;
 pub mod discovery;

@@ -20,6 +20,7 @@ use libswarm_host::{
 };
 use rustix::event::{PollFd, PollFlags, Timespec};
 
+use crate::buffers::Buffers;
 use crate::connection::{self, Connection};
 
 pub(crate) struct Shared {
@@ -33,6 +34,7 @@ pub(crate) struct Shared {
     /// Connections that are being opened, so that one which the node gives up in the meantime is not kept.
     opening: Mutex<HashSet<ConnId>>,
     spares: Mutex<Vec<Scratch>>,
+    pub(crate) buffers: Buffers,
     /// Waits for the disk in place of the other threads.
     journal: OnceLock<JournalWriter>,
     /// Sockets for datagrams.
@@ -80,6 +82,7 @@ impl Shared {
             connections: Mutex::new(HashMap::new()),
             opening: Mutex::new(HashSet::new()),
             spares: Mutex::new(Vec::new()),
+            buffers: Buffers::default(),
             journal: OnceLock::new(),
             datagrams: OnceLock::new(),
             wake: Wake::new()?,

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use libswarm::node::Input;
 
-use crate::connection::{Connection, SPLICE, Splice};
+use crate::buffers::Room;
+use crate::connection::{Connection, Splice};
 use crate::shared::Shared;
 
 /// What became of a splice.
@@ -25,14 +26,14 @@ impl Connection {
         self: &Arc<Self>,
         shared: &Arc<Shared>,
         splice: &Splice,
-        buffer: &mut Vec<u8>,
+        room: &mut Room<'_>,
     ) -> io::Result<Spliced> {
         let mut bytes = 0;
         loop {
             let left = splice.limit.map(|limit| limit - bytes);
             let most = left.and_then(|left| usize::try_from(left).ok()).unwrap_or(usize::MAX);
-            let room = most.min(buffer.len());
-            let length = match (&mut self.stream()).read(&mut buffer[..room]) {
+            let buffer = room.up_to(most);
+            let length = match (&mut self.stream()).read(buffer) {
                 Ok(length) => length,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error),
@@ -47,10 +48,7 @@ impl Connection {
                 }
                 return Ok(Spliced { bytes, ended: false });
             }
-            if length == buffer.len() && length < SPLICE {
-                // More comes than that holds.
-                *buffer = vec![0; SPLICE];
-            }
+            room.fit(length);
             if splice.limit == Some(bytes) {
                 return Ok(Spliced { bytes, ended: false });
             }

@@ -182,9 +182,23 @@ impl Daemon {
     /// It has ended, or this is no Linux.
     #[must_use]
     pub fn resident(&self) -> u64 {
+        self.memory("VmRSS:")
+    }
+
+    /// What of that is its own and not a file's, in KiB.
+    ///
+    /// # Panics
+    ///
+    /// It has ended, or this is no Linux.
+    #[must_use]
+    pub fn anonymous(&self) -> u64 {
+        self.memory("RssAnon:")
+    }
+
+    fn memory(&self, kind: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))
             .expect("the daemon is there");
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("it has memory");
+        let line = status.lines().find(|line| line.starts_with(kind)).expect("it has memory");
         line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("in KiB")
     }
 

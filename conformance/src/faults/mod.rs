@@ -7,11 +7,13 @@ mod bench;
 mod clients;
 mod engines;
 mod ssh;
+mod stalled;
 mod unreachable;
 
 pub use clients::{client_killed, client_resets};
 pub use engines::{engine_killed, engine_resets, garbage};
-pub use ssh::{broken_ssh, ssh_breaks_off};
+pub use ssh::{broken_ssh, late_ssh, ssh_breaks_off};
+pub use stalled::stalled_streams;
 pub use unreachable::{refused, silent_handshakes, unreachable, untrusted};
 
 pub(crate) use bench::tls_engine;
@@ -22,6 +24,7 @@ macro_rules! faults_tests {
     ($binary:expr) => {
         $crate::suites!(faults, std::path::Path::new($binary);
             engine_killed engine_resets garbage client_killed client_resets refused unreachable
-            untrusted silent_handshakes broken_ssh ssh_breaks_off);
+            untrusted silent_handshakes broken_ssh late_ssh ssh_breaks_off
+            stalled_streams);
     };
 }

@@ -1,18 +1,29 @@
 //! An ssh command that fails.
 
 use std::fs::{self, Permissions};
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
+use std::time::Instant;
 
 use super::bench::{is_error, leaves_nothing};
-use crate::client::Client;
+use crate::client::{Client, PATIENCE};
 use crate::daemon::{Daemon, Folder};
+use crate::engine::{skip, which};
 
 const GET: &str = "GET /containers/json HTTP/1.1\r\nHost: x\r\n\r\n";
 
 /// A daemon for which `ssh` is that script.
 fn start(binary: &Path, folder: &Folder, script: &str) -> Daemon {
+    let mut command = with_ssh(folder, script, Command::new(binary));
+    command
+        .args(["--log-level", "error", "--backend", "forward ssh://me@nowhere.invalid:2222"])
+        .arg("tcp://127.0.0.1:0");
+    Daemon::start_command(&mut command, 1)
+}
+
+fn with_ssh(folder: &Folder, script: &str, mut command: Command) -> Command {
     let ssh = folder.path().join("ssh");
     fs::write(&ssh, format!("#!/bin/sh\n{script}\n")).expect("a file can be written");
     fs::set_permissions(&ssh, Permissions::from_mode(0o755)).expect("it is ours");
@@ -20,12 +31,8 @@ fn start(binary: &Path, folder: &Folder, script: &str) -> Daemon {
         std::iter::once(folder.path().to_owned())
             .chain(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())),
     );
-    let mut command = Command::new(binary);
+    command.env("PATH", path.expect("folders without colons"));
     command
-        .args(["--log-level", "error", "--backend", "forward ssh://me@nowhere.invalid:2222"])
-        .arg("tcp://127.0.0.1:0")
-        .env("PATH", path.expect("folders without colons"));
-    Daemon::start_command(&mut command, 1)
 }
 
 fn repeat(daemon: &Daemon, row: &str, ask: impl Fn(Client)) {
@@ -68,6 +75,39 @@ pub fn broken_ssh(binary: &Path) {
     let message = is_error(&mut client, 502, "no ssh");
     assert!(message.contains("cannot run ssh"), "{message}");
     daemon.stop();
+}
+
+/// It does not connect in the time that is set for that: 504.
+///
+/// # Panics
+///
+/// It is something else, or it takes longer.
+pub fn late_ssh(binary: &Path) {
+    let ask = |command: &mut Command, limit: &str, address: &str| {
+        let backend = format!("forward --connect-timeout {limit} {address}");
+        command.args(["--log-level", "error", "--backend", &backend, "tcp://127.0.0.1:0"]);
+        let daemon = Daemon::start_command(command, 1);
+        let mut client = Client::connect(&daemon.addresses[0]);
+        client.send(GET);
+        let message = is_error(&mut client, 504, address);
+        daemon.stop();
+        message
+    };
+    let folder = Folder::new();
+    let script = "echo \"$*: Connection timed out\" >&2; exit 255";
+    for (limit, seconds) in [("100ms", 1), ("2s", 2), ("1m1ms", 61)] {
+        let mut command = with_ssh(&folder, script, Command::new(binary));
+        let message = ask(&mut command, limit, "ssh://nowhere.invalid");
+        assert!(message.contains(&format!("-o ConnectTimeout={seconds} -T")), "{message}");
+    }
+    if which("ssh").is_none() {
+        return skip("there is no ssh command");
+    }
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let port = silent.local_addr().expect("it has an address").port();
+    let start = Instant::now();
+    let message = ask(&mut Command::new(binary), "1s", &format!("ssh://127.0.0.1:{port}"));
+    assert!(message.contains("timed out") && start.elapsed() < PATIENCE, "{message}");
 }
 
 /// It ends in the middle of an answer, or its client goes while it waits.

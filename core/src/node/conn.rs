@@ -257,6 +257,9 @@ impl Conn {
     /// Feeds the HTTP machine from `input` as far as jobs take it, and the output from the job as far as there is room.
     /// Returns how much of `input` was used.
     fn advance(&mut self, env: &mut Env<'_>, input: &[u8]) -> usize {
+        if let Some(link) = self.link.as_mut().filter(|link| link.has_room()) {
+            link.output.expect(input.len());
+        }
         let mut used = 0;
         loop {
             self.flush(env);
@@ -613,6 +616,18 @@ impl Conn {
         self.deadline.take().map(|(key, _)| key)
     }
 
+    /// Whether more may come.
+    fn has_room(&self) -> bool {
+        let unread = self.unread.len() - self.used;
+        let goes_on = matches!(self.http.halves().request, Half::Body | Half::Raw);
+        if goes_on && self.link.as_ref().is_some_and(|link| !link.has_room()) {
+            // One read waits while what came before is written: that is enough for the two to overlap.
+            return unread == 0;
+        }
+        // A head that grows beyond its limit is refused, so reading on is bounded there too.
+        unread < UNREAD || self.is_in_head()
+    }
+
     /// The next thing to do for this connection. Bytes to write are appended to `out`.
     ///
     /// `splice` says whether bytes may pass between it and a server without the node.
@@ -663,9 +678,7 @@ impl Conn {
             let is_quiet = self.link.as_ref().is_some_and(|link| link.is_quiet());
             return if is_quiet { self.splice_up(limit) } else { None };
         }
-        // A head that grows beyond its limit is refused, so reading on is bounded there too.
-        let has_room = self.unread.len() - self.used < UNREAD || self.is_in_head();
-        if has_room && self.may_read() {
+        if self.has_room() && self.may_read() {
             self.reading = true;
             return Some(Action::Read(conn));
         }

@@ -23,11 +23,15 @@ struct Tail {
 
 /// Further output is not taken once this much waits.
 const LIMIT: usize = 64 * 1024;
-/// A stream is read on while this much is still being written and waits, so that reading and writing overlap: with what the
-/// runtimes read at once it makes up what a stream may hold (256 KiB).
-const AHEAD: usize = 116 * 1024;
+/// A stream is read on while no more than this is being written and waits, so that reading and writing overlap: of two reads
+/// (64 KiB in both runtimes), one is written while the other one comes.
+const AHEAD: usize = 96 * 1024;
+/// What may stand around the pieces of what comes at once.
+const FRAMES: usize = 256;
 /// One write is at most this long: large enough that the calls do not show, small enough for the caches.
 const WRITE: usize = 256 * 1024;
+/// A buffer that is lent to a stream is no larger than it needs.
+const LENT: usize = 2 * LIMIT;
 /// A connection keeps no larger buffer than this when its bytes are written.
 const KEEP: usize = 4 * 1024;
 /// A body up to this length is copied behind its head; a longer one is kept apart.
@@ -52,6 +56,13 @@ impl Pending {
         self.has_room() && self.bytes.len() + self.writing <= AHEAD
     }
 
+    /// So much comes at once that most of it goes in here: a buffer that grows with each piece would leave smaller ones behind.
+    pub(super) fn expect(&mut self, coming: usize) {
+        if coming > KEEP && self.has_room() {
+            self.bytes.reserve(coming + FRAMES);
+        }
+    }
+
     /// What was taken is written.
     pub(super) const fn written(&mut self) {
         self.writing = 0;
@@ -69,6 +80,10 @@ impl Pending {
         if out.is_empty() && self.bytes.len() > KEEP {
             // A stream goes out without a copy: the buffer that was lent is filled while this one is written.
             core::mem::swap(out, &mut self.bytes);
+            if self.bytes.capacity() > LENT {
+                // It has served a larger write than a stream's.
+                self.bytes = Vec::new();
+            }
         }
         let rest = self.tail.as_ref().map_or(0, |tail| tail.body.len() - tail.written);
         let behind = self.tail.as_ref().map_or(0, |tail| tail.behind.len());
@@ -118,12 +133,17 @@ mod tests {
     #[test]
     fn a_stream_goes_out_without_a_copy() {
         let mut pending = Pending::default();
-        let mut out = Vec::with_capacity(WRITE);
+        let mut out = Vec::with_capacity(LENT);
         let lent = out.as_ptr();
         pending.bytes.extend_from_slice(&vec![b'x'; LIMIT]);
         let filled = pending.bytes.as_ptr();
         assert_eq!(pending.take(&mut out), LIMIT);
         assert_eq!((out.as_ptr(), pending.bytes.as_ptr()), (filled, lent));
+
+        let mut out = Vec::with_capacity(WRITE);
+        pending.bytes.extend_from_slice(&vec![b'x'; LIMIT]);
+        pending.take(&mut out);
+        assert!(pending.bytes.capacity() <= LENT, "a stream was lent {}", pending.bytes.capacity());
     }
 
     #[test]

@@ -150,6 +150,7 @@ impl Conn {
 
     /// Passes the answer on, as far as there is room; returns how much of `input` was used.
     fn relay(&mut self, env: &mut Env<'_>, input: &[u8], room: Room) -> usize {
+        self.output.expect(input.len());
         let mut used = 0;
         loop {
             let Some(link) = &mut self.link else { return input.len() };
@@ -248,7 +249,12 @@ impl Conn {
             }
             Half::Idle => {
                 let message = format!("no answer from {}: {how}", link.upstream.address);
-                self.trouble(env, Trouble { status: 502, message });
+                // Whether ssh connects shows only by what it says when it has not.
+                let is_late = !link.heard
+                    && matches!(link.upstream.address, Remote::Ssh { .. })
+                    && how.contains("timed out");
+                let status = if is_late { 504 } else { 502 };
+                self.trouble(env, Trouble { status, message });
             }
             // Its own half had ended well; it has closed now.
             Half::Closed | Half::Done => {

@@ -64,7 +64,7 @@ pub fn connect(
 }
 
 /// The node gives up first, and says so; this only ends the thread that waits.
-const GRACE: Duration = Duration::from_secs(1);
+pub(crate) const GRACE: Duration = Duration::from_secs(1);
 
 /// As [`connect`], for those who want the bare stream.
 ///

@@ -10,7 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::connect::left;
+use crate::connect::{GRACE, left};
 
 /// A connection whose other end is an ssh command, which runs `docker system dial-stdio` on another host. The command
 /// ends with it.
@@ -157,7 +157,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Starts the ssh command that docker's client starts. The command reads its own configuration; what it says on stderr goes
-/// to the log.
+/// to the log. It gives up by itself when it has not connected in the time that is left, in whole seconds.
 ///
 /// # Errors
 ///
@@ -169,6 +169,8 @@ pub(crate) fn connect(
     deadline: Instant,
 ) -> io::Result<Ssh> {
     let handshake = Handshake::begin(host, deadline)?;
+    let connect_timeout =
+        format!("ConnectTimeout={}", whole_seconds(left(deadline)?.saturating_sub(GRACE)));
     let (near, far) = UnixStream::pair()?;
     let mut command = Command::new("ssh");
     if let Some(user) = user {
@@ -178,7 +180,7 @@ pub(crate) fn connect(
         command.args(["-p", &port.to_string()]);
     }
     command
-        .args(["-o", "ConnectTimeout=30", "-T", "--", host, "docker", "system", "dial-stdio"])
+        .args(["-o", &connect_timeout, "-T", "--", host, "docker", "system", "dial-stdio"])
         .stdin(OwnedFd::from(far.try_clone()?))
         .stdout(OwnedFd::from(far))
         .stderr(Stdio::piped());
@@ -211,6 +213,11 @@ pub(crate) fn connect(
         heard: AtomicBool::new(false),
         handshake: Mutex::new(Some(handshake)),
     })
+}
+
+/// ssh takes no fractions, and zero for no limit.
+fn whole_seconds(time: Duration) -> u64 {
+    (time.as_secs() + u64::from(time.subsec_nanos() > 0)).max(1)
 }
 
 impl Ssh {

@@ -31,8 +31,8 @@ pub enum Input {
     Broken(String),
 }
 
-/// So much plaintext is encrypted before it is sent: four records, which go out in one call.
-const PIECE: usize = 64 * 1024;
+/// So much plaintext is encrypted before it is sent: two records, which go out in one call.
+const PIECE: usize = 32 * 1024;
 
 /// Enough to know HTTP by, and what is there when a record's head is.
 const FIRST: usize = 5;
