@@ -95,6 +95,9 @@ impl Asked {
                     let limit = duration(value).ok_or_else(|| {
                         format!("{name} {value:?} is no duration: write 10s, 500ms or 1m30s")
                     })?;
+                    if limit.is_zero() {
+                        return Err(format!("{name} {value:?} leaves no time to connect in"));
+                    }
                     self.connect_timeout = Some(limit);
                 }
                 _ => return Err(format!("there is no option {word:?}")),
@@ -123,6 +126,14 @@ impl Asked {
         } else {
             text.parse::<Remote>().map_err(|error| error.to_string())?
         };
+        let port = match &address {
+            Remote::Socket(Address::Tcp { port, .. }) | Remote::Tls { port, .. } => Some(*port),
+            Remote::Ssh { port, .. } => *port,
+            Remote::Socket(Address::Unix { .. }) | Remote::Datagram(_) => None,
+        };
+        if port == Some(0) {
+            return Err(format!("{text}: nothing listens on port 0"));
+        }
         let connect_timeout = connect_timeout.unwrap_or(Forward::CONNECT_TIMEOUT);
         Ok(Upstream { address, connect_timeout })
     }
@@ -240,6 +251,10 @@ mod tests {
             ("--connect-timeout=9999999999", "9999999999"),
             ("--connect-timeout=1m30", "1m30"),
             ("--connect-timeout=s", "no duration"),
+            ("--connect-timeout 0ms tcp://a:1", "no time"),
+            ("tcp://a:0", "port 0"),
+            ("ssh://a:0", "port 0"),
+            ("https://a:0", "port 0"),
             ("--nosuch tcp://a:1", "--nosuch"),
         ] {
             assert!(made(line).is_err_and(|error| error.contains(word)), "{line}");

@@ -13,8 +13,8 @@ use super::conn::{Conn, Ending};
 use super::link::{Eof, Link, Trouble};
 use super::{Env, Release};
 use crate::address::Remote;
-use crate::http1::ClientEvent;
 use crate::http1::state::Half;
+use crate::http1::{ClientEvent, Error};
 use crate::id::ConnId;
 use crate::job::{Job, Request};
 
@@ -188,7 +188,14 @@ impl Conn {
                     }
                 }
                 Err(error) => {
-                    self.lost(env, &format!("its answer is no HTTP: {error}"));
+                    let beginning = beginning(&input[used..]);
+                    let how = match error {
+                        Error::StartLine => {
+                            format!("its answer is no HTTP, but begins with \"{beginning}\"")
+                        }
+                        error => format!("its answer is no HTTP: {error}"),
+                    };
+                    self.lost(env, &how);
                     return input.len();
                 }
             }
@@ -319,6 +326,15 @@ impl Conn {
             self.abort(env);
         }
     }
+}
+
+/// The first line of what is no HTTP, or as much of it as helps: what a login script says before an engine behind ssh is
+/// asked, or a server of something else.
+fn beginning(bytes: &[u8]) -> String {
+    const MOST: usize = 80;
+    let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default().trim_ascii_end();
+    let (line, rest) = line.split_at(line.len().min(MOST));
+    format!("{}{}", line.escape_ascii(), if rest.is_empty() { "" } else { "…" })
 }
 
 /// The header line by which a node knows its own requests again (RFC 9110 section 7.6.3).

@@ -443,6 +443,22 @@ fn an_answer_s_head_has_its_limit() {
 }
 
 #[test]
+fn what_is_no_http_is_shown() {
+    let long = "Welcome to the machine. ".repeat(10);
+    for (said, shown) in [
+        ("SSH-2.0-OpenSSH_9.2p1\r\n", r#"begins with \"SSH-2.0-OpenSSH_9.2p1\""#),
+        ("\u{1b}[1mHi\nHTTP/1.1 200 OK\r\n", r#"begins with \"\\x1b[1mHi\""#),
+        (&*long, r#"the machine. Welcome …\""#),
+    ] {
+        let mut world = World::forwarding();
+        let (client, server) = asked(&mut world, PING);
+        world.send(server, said.as_bytes());
+        let answer = world.text(client);
+        assert!(answer.starts_with("HTTP/1.1 502 ") && answer.contains(shown), "{answer}");
+    }
+}
+
+#[test]
 fn why_a_connection_failed_is_told() {
     let mut world = World::forwarding();
     let (client, server) = asked(&mut world, PING);

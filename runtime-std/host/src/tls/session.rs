@@ -98,7 +98,7 @@ impl Session {
     fn decrypt(&mut self, mut cipher: &[u8], plain: &mut Vec<u8>) {
         while self.input == Input::Open && !cipher.is_empty() {
             let received = match self.tls.read_tls(&mut cipher) {
-                Ok(_) => self.tls.process_new_packets().map_err(|error| error.to_string()),
+                Ok(_) => self.tls.process_new_packets().map_err(|error| self.explain(&error)),
                 Err(error) => Err(error.to_string()),
             };
             // Records before one that is wrong were right.
@@ -109,6 +109,35 @@ impl Session {
                 Err(reason) => self.broken(reason),
             }
         }
+    }
+
+    /// What TLS says of itself, and what that means to the one who has set it up.
+    fn explain(&self, error: &rustls::Error) -> String {
+        use AlertDescription as Alert;
+        use rustls::{AlertDescription, CertificateError, Error};
+
+        let is_client = matches!(self.tls, Connection::Client(_));
+        let means = match error {
+            Error::InvalidCertificate(CertificateError::UnknownIssuer) if is_client => {
+                "the server's certificate is signed by none of the authorities that are trusted here"
+            }
+            Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
+                "the client's certificate is signed by none of the authorities that are trusted here"
+            }
+            Error::AlertReceived(
+                Alert::CertificateRequired | Alert::BadCertificate | Alert::UnknownCA,
+            ) if is_client => {
+                "the server wants a certificate of this side, signed by an authority that it trusts"
+            }
+            Error::AlertReceived(Alert::BadCertificate | Alert::UnknownCA) => {
+                "the client does not trust the certificate of this side"
+            }
+            Error::InvalidMessage(_) if is_client && self.is_handshaking() => {
+                "the server does not speak TLS"
+            }
+            _ => return error.to_string(),
+        };
+        format!("{means} ({error})")
     }
 
     fn take(&mut self, plain: &mut Vec<u8>) {
