@@ -5,8 +5,10 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec};
+
 use super::bench::{Bench, Engine, Kind, each_kind, read_head};
-use crate::client::Client;
+use crate::client::{Client, PATIENCE};
 
 const GET: &str = "GET /containers/json HTTP/1.1\r\nHost: x\r\n\r\n";
 const UPLOAD: &str =
@@ -24,6 +26,8 @@ enum Engines {
     Listens(&'static str),
     /// It says this, and goes on speaking.
     Speaks(&'static str),
+    /// It says this, and waits for a client that will say nothing more.
+    Waits(&'static str),
 }
 
 /// Where the client goes, what it has sent by then, what it has waited for, and what the engine does meanwhile.
@@ -53,6 +57,41 @@ pub fn client_killed(binary: &Path) {
 /// The engine is not left alone, or something else is left.
 pub fn client_resets(binary: &Path) {
     table(binary, true);
+}
+
+/// A client that goes after a half-close: over a unix socket that shows at once, else by the next write.
+///
+/// # Panics
+///
+/// The engine is not left alone, or something else is left.
+pub fn half_closed_client_killed(binary: &Path) {
+    for (row, request, engines) in [
+        ("in an answer", GET, Engines::Speaks(CHUNKED)),
+        ("in a hijack that speaks", ATTACH, Engines::Speaks(UPGRADED)),
+        ("in a hijack that waits", ATTACH, Engines::Waits(UPGRADED)),
+    ] {
+        each_kind(|kind, keys| {
+            if matches!(engines, Engines::Waits(_)) && kind != Kind::Unix {
+                return;
+            }
+            let row = format!("{row}, half-closed, {kind:?}");
+            let engine = Engine::start(kind, keys.as_ref(), move |connection| {
+                serve(connection, engines, kind);
+            });
+            let bench = Bench::start(binary, kind, keys, &engine.address);
+            bench.repeat(&row, || {
+                let mut client = bench.connect();
+                client.send(request);
+                client.until("\r\n\r\n");
+                client.half_close();
+                // Sometimes, but not always, that has reached the engine before the client goes.
+                if let Engines::Speaks(_) = engines {
+                    client.until("ab");
+                }
+            });
+            engine.is_left(&row);
+        });
+    }
 }
 
 fn table(binary: &Path, resets: bool) {
@@ -100,8 +139,23 @@ fn serve(mut connection: Client, engines: Engines, kind: Kind) {
             }
             return;
         }
+        Engines::Waits(said) => {
+            let _ = connection.write_all(said.as_bytes());
+            let (_, ended) = connection.drain();
+            assert!(ended);
+            return hangs_up(&connection);
+        }
     }
     let (_, ended) = connection.drain();
     // It never gets a half of something for a whole.
     assert!(ended || kind != Kind::Unix);
+}
+
+/// Waits until nobody is at the other end of a unix socket.
+fn hangs_up(connection: &Client) {
+    let Client::Unix(stream) = connection else { return };
+    let patience = Timespec::try_from(PATIENCE).expect("it is short");
+    let polled =
+        rustix::event::poll(&mut [PollFd::new(stream, PollFlags::empty())], Some(&patience));
+    assert_eq!(polled, Ok(1), "the engine keeps a connection whose client has gone");
 }

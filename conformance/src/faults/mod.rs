@@ -10,7 +10,7 @@ mod ssh;
 mod stalled;
 mod unreachable;
 
-pub use clients::{client_killed, client_resets};
+pub use clients::{client_killed, client_resets, half_closed_client_killed};
 pub use engines::{engine_killed, engine_resets, garbage};
 pub use ssh::{broken_ssh, late_ssh, ssh_breaks_off};
 pub use stalled::stalled_streams;
@@ -23,7 +23,8 @@ pub(crate) use bench::tls_engine;
 macro_rules! faults_tests {
     ($binary:expr) => {
         $crate::suites!(faults, std::path::Path::new($binary);
-            engine_killed engine_resets garbage client_killed client_resets refused unreachable
+            engine_killed engine_resets garbage client_killed client_resets
+            half_closed_client_killed refused unreachable
             untrusted silent_handshakes broken_ssh late_ssh ssh_breaks_off
             stalled_streams);
     };
