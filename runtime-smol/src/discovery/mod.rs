@@ -46,7 +46,6 @@
 mod driver;
 
 use std::fmt;
-use std::future::poll_fn;
 use std::net::TcpStream;
 use std::ops::Deref;
 use std::pin::Pin;
@@ -95,7 +94,7 @@ impl Client {
             smol::spawn(driver::drive(Arc::clone(shared))).detach();
             Ok(None)
         })?;
-        poll_fn(|cx| handle.poll_connected(cx)).await?;
+        handle.connected().await?;
         Ok(Self(handle))
     }
 
@@ -111,7 +110,7 @@ impl Client {
         attributes: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Result<Registration, Error> {
         let registration = self.0.register(args(service, address, attributes), true);
-        poll_fn(|cx| registration.poll_ready(cx)).await?;
+        registration.ready().await?;
         Ok(Registration(registration))
     }
 
@@ -184,7 +183,7 @@ impl Client {
         wanted: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Result<Service, Error> {
         let service = self.0.service(name, attributes(wanted));
-        poll_fn(|cx| service.poll_ready(cx)).await?;
+        service.ready().await?;
         Ok(Service(service))
     }
 
@@ -197,7 +196,7 @@ impl Client {
     /// Ends all registrations and the connection, also for those who still have something of it.
     pub async fn close(self) {
         self.0.close();
-        poll_fn(|cx| self.0.poll_closed(cx)).await;
+        self.0.closed().await;
     }
 }
 
@@ -215,7 +214,7 @@ impl Registration {
     /// Ends it, and waits until the server knows. Without a connection nobody can be told: it expires.
     pub async fn close(self) {
         self.0.end();
-        poll_fn(|cx| self.0.poll_ended(cx)).await;
+        self.0.ended().await;
     }
 
     /// Its address, as the server has completed it.
@@ -298,7 +297,7 @@ impl Standby {
     ///
     /// The client was closed.
     pub async fn wait(self) -> Result<Registration, Error> {
-        poll_fn(|cx| self.0.poll_leads(cx)).await?;
+        self.0.leads().await?;
         Ok(Registration(self.0.into_registration()))
     }
 
@@ -320,7 +319,7 @@ impl Dialer {
     /// The service has no instance, or none that can be reached; or discovery does not answer.
     pub async fn dial(&self, service: &str) -> Result<Async<TcpStream>, Error> {
         let followed = self.0.service(service)?;
-        poll_fn(|cx| followed.poll_known(cx)).await?;
+        followed.known().await?;
         let mut error = Error::Nobody { service: service.into() };
         let mut tried = Vec::new();
         while let Some(address) = self.0.pick(service, &tried) {

@@ -1,6 +1,7 @@
 //! The client for programs that wait: a thread drives it. This is what `libswarm_std::discovery` has.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::net::TcpStream;
 use std::ops::Deref;
 use std::time::Duration;
@@ -39,7 +40,7 @@ impl Client {
     /// As [`connect`](Self::connect).
     pub fn with(config: Config) -> Result<Self, Error> {
         let handle = thread::start(config)?;
-        wait(|cx| handle.poll_connected(cx))?;
+        wait(handle.connected())?;
         Ok(Self(handle))
     }
 
@@ -55,7 +56,7 @@ impl Client {
         attributes: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Result<Registration, Error> {
         let registration = self.0.register(args(service, address, attributes), true);
-        wait(|cx| registration.poll_ready(cx))?;
+        wait(registration.ready())?;
         Ok(Registration(registration))
     }
 
@@ -130,7 +131,7 @@ impl Client {
         wanted: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Result<Service, Error> {
         let service = self.0.service(name, attributes(wanted));
-        wait(|cx| service.poll_ready(cx))?;
+        wait(service.ready())?;
         Ok(Service(service))
     }
 
@@ -143,7 +144,7 @@ impl Client {
     /// Ends all registrations and the connection, also for those who still have something of it.
     pub fn close(self) {
         self.0.close();
-        wait(|cx| self.0.poll_closed(cx));
+        wait(self.0.closed());
     }
 }
 
@@ -161,7 +162,7 @@ impl Registration {
     /// Ends it, and waits until the server knows. Without a connection nobody can be told: it expires.
     pub fn close(self) {
         self.0.end();
-        wait(|cx| self.0.poll_ended(cx));
+        wait(self.0.ended());
     }
 
     /// Its address, as the server has completed it.
@@ -217,7 +218,7 @@ impl Iterator for Watch {
     type Item = Change;
 
     fn next(&mut self) -> Option<Change> {
-        wait(|cx| self.0.poll_next(cx))
+        wait(poll_fn(|cx| self.0.poll_next(cx)))
     }
 }
 
@@ -229,7 +230,7 @@ impl Iterator for Leaders {
     type Item = Member;
 
     fn next(&mut self) -> Option<Member> {
-        wait(|cx| self.0.poll_next(cx))
+        wait(poll_fn(|cx| self.0.poll_next(cx)))
     }
 }
 
@@ -244,7 +245,7 @@ impl Standby {
     ///
     /// The client was closed.
     pub fn wait(self) -> Result<Registration, Error> {
-        wait(|cx| self.0.poll_leads(cx))?;
+        wait(self.0.leads())?;
         Ok(Registration(self.0.into_registration()))
     }
 
@@ -266,7 +267,7 @@ impl Dialer {
     /// The service has no instance, or none that can be reached; or discovery does not answer.
     pub fn dial(&self, service: &str) -> Result<TcpStream, Error> {
         let followed = self.0.service(service)?;
-        wait(|cx| followed.poll_known(cx))?;
+        wait(followed.known())?;
         let mut error = Error::Nobody { service: service.into() };
         let mut tried = Vec::new();
         while let Some(address) = self.0.pick(service, &tried) {

@@ -33,7 +33,7 @@ impl Dialer {
         Self { handle, balance, known: Mutex::new(BTreeMap::new()) }
     }
 
-    /// The service, which has to be [ready](Service::poll_ready) first.
+    /// The service, which has to be [ready](Service::ready) first.
     ///
     /// # Errors
     ///

@@ -2,14 +2,14 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use libswarm::discovery::client;
 use libswarm::discovery::client::{Client, Config, Error, Machine, RegistrationId, SetId, WatchId};
 use libswarm::discovery::{Attributes, Change, Member, ServiceSet};
 use libswarm::rpc::Args;
 
-use super::shared::Shared;
+use super::shared::{Seat, Shared};
 use crate::server::random_seed;
 
 /// A client that somebody drives. When it and all that came from it are dropped, it is closed.
@@ -60,8 +60,8 @@ impl Handle {
     }
 
     /// Ready when a server has greeted, or none of them can be reached.
-    pub fn poll_connected(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.shared().poll_for(cx, |client| match (client.server(), client.unreachable()) {
+    pub fn connected(&self) -> impl Future<Output = Result<(), Error>> + '_ {
+        self.shared().wait_for(|client| match (client.server(), client.unreachable()) {
             (Some(_), _) => Some(Ok(())),
             (None, Some(error)) => Some(Err(error)),
             (None, None) => client.is_over().then_some(Err(Error::Closed)),
@@ -74,8 +74,8 @@ impl Handle {
     }
 
     /// Ready when the client is closed.
-    pub fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.shared().poll_for(cx, |client| client.is_over().then_some(()))
+    pub fn closed(&self) -> impl Future<Output = ()> + '_ {
+        self.shared().wait_for(|client| client.is_over().then_some(()))
     }
 
     /// Begins a registration; one that is not `online` waits for [`Registration::set_online`].
@@ -107,8 +107,8 @@ pub struct Registration {
 
 impl Registration {
     /// Ready when a server has taken it, or it is given up.
-    pub fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.handle.shared().poll_for(cx, |client| {
+    pub fn ready(&self) -> impl Future<Output = Result<(), Error>> + '_ {
+        self.handle.shared().wait_for(|client| {
             let registration = client.registration(self.id);
             match registration.map(|it| (it.address().is_some(), it.error())) {
                 Some((_, Some(error))) => Some(Err(error.clone())),
@@ -142,8 +142,8 @@ impl Registration {
     }
 
     /// Ready when no server has it any more, after [`end`](Self::end); without a connection that takes no time to live's length.
-    pub fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.handle.shared().poll_for(cx, |client| {
+    pub fn ended(&self) -> impl Future<Output = ()> + '_ {
+        self.handle.shared().wait_for(|client| {
             let is_gone = client.registration(self.id).is_none() || client.is_over();
             (is_gone || client.server().is_none()).then_some(())
         })
@@ -191,9 +191,9 @@ impl Service {
     }
 
     /// Ready when all instances are known, or it is given up.
-    pub fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+    pub fn ready(&self) -> impl Future<Output = Result<(), Error>> + '_ {
         let id = self.set.id;
-        self.set.handle.shared().poll_for(cx, |client| match client.set_error(id) {
+        self.set.handle.shared().wait_for(move |client| match client.set_error(id) {
             Some(error) => Some(Err(error.clone())),
             None if client.set(id).is_some_and(ServiceSet::is_current) => Some(Ok(())),
             None => client.is_over().then_some(Err(Error::Closed)),
@@ -201,12 +201,12 @@ impl Service {
     }
 
     /// Ready when all instances are known, or were before the connection was lost; or it is given up.
-    pub fn poll_known(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+    pub async fn known(&self) -> Result<(), Error> {
         let id = self.set.id;
         if self.set.handle.shared().get(|client| client.is_known(id)) {
-            return Poll::Ready(Ok(()));
+            return Ok(());
         }
-        self.poll_ready(cx)
+        self.ready().await
     }
 
     /// Why it is given up.
@@ -244,13 +244,14 @@ impl Service {
     #[must_use]
     pub fn watch(&self, with_current: bool) -> Watch {
         let id = self.set.handle.shared().with(|client, _| client.watch(self.set.id, with_current));
-        Watch { set: Arc::clone(&self.set), id }
+        Watch { set: Arc::clone(&self.set), id, seat: Seat::default() }
     }
 
     /// Follows the leaders, beginning with the one that there is.
     #[must_use]
     pub fn leaders(&self) -> Leaders {
-        Leaders { set: Arc::clone(&self.set), leaders: client::Leaders::default() }
+        let (leaders, seat) = (client::Leaders::default(), Seat::default());
+        Leaders { set: Arc::clone(&self.set), leaders, seat }
     }
 }
 
@@ -259,23 +260,26 @@ impl Service {
 pub struct Watch {
     set: Arc<Following>,
     id: Option<WatchId>,
+    seat: Seat,
 }
 
 impl Watch {
     /// The next change; `None` once the service is given up or the client closed.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Change>> {
-        let Some(id) = self.id else { return Poll::Ready(None) };
-        self.set.handle.shared().poll_for(cx, |client| match client.next(id) {
+        let Self { set, id: Some(id), seat } = self else { return Poll::Ready(None) };
+        set.handle.shared().poll_for(seat, cx, |client| match client.next(*id) {
             Some(change) => Some(Some(change)),
-            None => (client.is_over() || client.set_error(self.set.id).is_some()).then_some(None),
+            None => (client.is_over() || client.set_error(set.id).is_some()).then_some(None),
         })
     }
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
+        let shared = self.set.handle.shared();
+        shared.leave(&mut self.seat);
         if let Some(id) = self.id {
-            self.set.handle.shared().with(|client, _| client.unwatch(id));
+            shared.with(|client, _| client.unwatch(id));
         }
     }
 }
@@ -285,18 +289,25 @@ impl Drop for Watch {
 pub struct Leaders {
     set: Arc<Following>,
     leaders: client::Leaders,
+    seat: Seat,
 }
 
 impl Leaders {
     /// The next leader; `None` once the service is given up or the client closed.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Member>> {
-        let Self { set, leaders } = self;
-        set.handle.shared().poll_for(cx, |client| {
+        let Self { set, leaders, seat } = self;
+        set.handle.shared().poll_for(seat, cx, |client| {
             match client.set(set.id).and_then(|set| leaders.next(set)) {
                 Some(leader) => Some(Some(leader)),
                 None => (client.is_over() || client.set_error(set.id).is_some()).then_some(None),
             }
         })
+    }
+}
+
+impl Drop for Leaders {
+    fn drop(&mut self) {
+        self.set.handle.shared().leave(&mut self.seat);
     }
 }
 
@@ -315,10 +326,10 @@ impl Standby {
     }
 
     /// Ready when the registration leads; or it never will.
-    pub fn poll_leads(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        ready!(self.registration.poll_ready(cx))?;
+    pub async fn leads(&self) -> Result<(), Error> {
+        self.registration.ready().await?;
         let Service { set, .. } = &self.service;
-        set.handle.shared().poll_for(cx, |client| {
+        let leads = set.handle.shared().wait_for(|client| {
             if let Some(error) = client.set_error(set.id) {
                 return Some(Err(error.clone()));
             }
@@ -329,7 +340,8 @@ impl Standby {
                 return Some(Ok(()));
             }
             client.is_over().then_some(Err(Error::Closed))
-        })
+        });
+        leads.await
     }
 
     /// The registration.

@@ -1,5 +1,5 @@
 //! What the clients of discovery of both runtimes share: a [`Client`](libswarm::discovery::client::Client) behind a lock, and
-//! what programs hold of it. Nothing here waits; `poll_...` says whether it is time, as futures do.
+//! what programs hold of it. What takes its time is a future.
 //!
 //! A [`thread`] drives it for [`blocking`], which `libswarm_std::discovery` and the commands of `discoverd` have;
 //! `libswarm_smol::discovery` has a task for it.

@@ -1,5 +1,8 @@
 //! A machine that several threads or tasks use, and one drives.
 
+use std::collections::BTreeMap;
+use std::fmt;
+use std::pin::Pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -21,9 +24,22 @@ struct State<M> {
     machine: M,
     /// What wakes the one who drives it.
     driver: Option<Waker>,
-    waiting: Vec<Waker>,
+    /// By their seats.
+    waiting: BTreeMap<u64, Waker>,
+    next_seat: u64,
     /// The machine's changes that those who wait know.
     known: u64,
+}
+
+/// Where somebody waits; without a number he does not.
+#[derive(Debug, Default)]
+pub(super) struct Seat(Option<u64>);
+
+/// Waits until something is found in a machine.
+pub(super) struct Wait<'a, M: Machine, F> {
+    shared: &'a Shared<M>,
+    look: F,
+    seat: Seat,
 }
 
 impl<M: Machine> Shared<M> {
@@ -31,7 +47,13 @@ impl<M: Machine> Shared<M> {
     pub fn new(make: impl FnOnce(Instant) -> M) -> Self {
         let clock = Clock::start();
         let machine = make(clock.now());
-        let state = State { known: machine.changes(), machine, driver: None, waiting: Vec::new() };
+        let state = State {
+            known: machine.changes(),
+            machine,
+            driver: None,
+            waiting: BTreeMap::new(),
+            next_seat: 0,
+        };
         Self { state: Mutex::new(state), clock }
     }
 
@@ -50,7 +72,7 @@ impl<M: Machine> Shared<M> {
         let answer = ask(&mut state.machine, self.clock.now());
         let (driver, waiting) = (state.driver.clone(), state.changed());
         drop(state);
-        driver.into_iter().chain(waiting).for_each(Waker::wake);
+        driver.into_iter().chain(waiting.into_values()).for_each(Waker::wake);
         answer
     }
 
@@ -59,9 +81,19 @@ impl<M: Machine> Shared<M> {
         look(&self.lock().machine)
     }
 
-    /// What `look` finds; if that is nothing, the task is woken when something has changed.
-    pub fn poll_for<T>(
+    /// Waits for what `look` finds.
+    pub(super) fn wait_for<T, F>(&self, look: F) -> Wait<'_, M, F>
+    where
+        F: FnMut(&mut M) -> Option<T> + Unpin,
+    {
+        Wait { shared: self, look, seat: Seat::default() }
+    }
+
+    /// What `look` finds; if that is nothing, the task is woken when something has changed, or its seat is
+    /// [left](Self::leave).
+    pub(super) fn poll_for<T>(
         &self,
+        seat: &mut Seat,
         cx: &mut Context<'_>,
         look: impl FnOnce(&mut M) -> Option<T>,
     ) -> Poll<T> {
@@ -69,10 +101,24 @@ impl<M: Machine> Shared<M> {
         if let Some(found) = look(&mut state.machine) {
             return Poll::Ready(found);
         }
-        if !state.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
-            state.waiting.push(cx.waker().clone());
-        }
+        let number = *seat.0.get_or_insert_with(|| {
+            state.next_seat += 1;
+            state.next_seat
+        });
+        let before = state.waiting.insert(number, cx.waker().clone());
+        // With the last waker a task may be dropped, and with it what locks this, too.
+        drop(state);
+        drop(before);
         Poll::Pending
+    }
+
+    /// Nobody waits there any more.
+    pub(super) fn leave(&self, seat: &mut Seat) {
+        if let Some(number) = seat.0.take() {
+            let waker = self.lock().waiting.remove(&number);
+            // Not under the lock, either.
+            drop(waker);
+        }
     }
 
     /// Says who drives it: he is woken whenever there may be something to do.
@@ -89,7 +135,7 @@ impl<M: Machine> Shared<M> {
         state.machine.handle(self.clock.now(), input);
         let waiting = state.changed();
         drop(state);
-        waiting.into_iter().for_each(Waker::wake);
+        waiting.into_values().for_each(Waker::wake);
     }
 
     /// What its driver is to do next. [`Action::Notice`] is logged here.
@@ -100,7 +146,7 @@ impl<M: Machine> Shared<M> {
             // With its last action a machine is over.
             let waiting = state.changed();
             drop(state);
-            waiting.into_iter().for_each(Waker::wake);
+            waiting.into_values().for_each(Waker::wake);
             match action? {
                 Action::Notice(notice) if notice.is_warning() => log::warn!("{notice}"),
                 Action::Notice(notice @ Notice::Failed { .. }) => log::debug!("{notice}"),
@@ -129,12 +175,53 @@ impl<M: Machine> Shared<M> {
 
 impl<M: Machine> State<M> {
     /// Those who wait, if there is something new for them.
-    fn changed(&mut self) -> Vec<Waker> {
+    fn changed(&mut self) -> BTreeMap<u64, Waker> {
         let now = self.machine.changes();
         if now == self.known && !self.machine.is_over() {
-            return Vec::new();
+            return BTreeMap::new();
         }
         self.known = now;
         std::mem::take(&mut self.waiting)
+    }
+}
+
+impl<M: Machine, T, F: FnMut(&mut M) -> Option<T> + Unpin> Future for Wait<'_, M, F> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        let Self { shared, look, seat } = &mut *self;
+        shared.poll_for(seat, cx, look)
+    }
+}
+
+impl<M: Machine, F> Drop for Wait<'_, M, F> {
+    fn drop(&mut self) {
+        self.shared.leave(&mut self.seat);
+    }
+}
+
+impl<M: Machine, F> fmt::Debug for Wait<'_, M, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wait").field("seat", &self.seat).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use libswarm::discovery::client::{Client, Config};
+    use std::pin::pin;
+
+    use super::*;
+
+    #[test]
+    fn who_does_not_wait_any_more_is_forgotten() {
+        let shared = Shared::new(|now| Client::new(Config::default(), now, 1));
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut stays = pin!(shared.wait_for(|_| None::<()>));
+        for _ in 0..100 {
+            assert!(stays.as_mut().poll(&mut cx).is_pending());
+            assert!(pin!(shared.wait_for(|_| None::<()>)).poll(&mut cx).is_pending());
+        }
+        assert_eq!(shared.lock().waiting.len(), 1);
     }
 }

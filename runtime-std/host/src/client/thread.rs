@@ -3,6 +3,7 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::os::fd::AsFd;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
@@ -17,12 +18,13 @@ use super::{Handle, Shared};
 use crate::listen::keep_alive;
 use crate::wake::Wake;
 
-/// Waits for what a `poll_...` gives.
-pub fn wait<T>(mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> T {
+/// Waits for what a future gives.
+pub fn wait<T>(future: impl Future<Output = T>) -> T {
+    let mut future = pin!(future);
     let called = Arc::new(Called { thread: thread::current(), called: AtomicBool::new(false) });
     let waker = Waker::from(Arc::clone(&called));
     loop {
-        if let Poll::Ready(found) = poll(&mut Context::from_waker(&waker)) {
+        if let Poll::Ready(found) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
             return found;
         }
         // Others may unpark this thread, too.

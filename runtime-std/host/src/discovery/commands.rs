@@ -38,10 +38,11 @@ pub(super) fn run(task: Task) -> Result<ExitCode, String> {
         },
         Task::Leader { name, json, exec: Some(command) } => lead(&name, json, &command),
         Task::Watch { name, json } => {
-            for change in service(&name)?.watch() {
+            let service = service(&name)?;
+            for change in service.watch() {
                 say(&if json { update(&name, &change) } else { line(&change) })?;
             }
-            Ok(ExitCode::FAILURE)
+            Err(given_up(&service))
         }
         Task::Register(register) => keep_registered(&register),
     }
@@ -131,6 +132,11 @@ fn service(name: &str) -> Result<Service, String> {
     connect(Config::default())?.service(name).map_err(text)
 }
 
+/// Why a service is not followed any more.
+fn given_up(service: &Service) -> String {
+    text(service.error().unwrap_or(Error::Closed))
+}
+
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 fn text(error: Error) -> String {
     error.to_string()
@@ -138,7 +144,8 @@ fn text(error: Error) -> String {
 
 /// Runs `command` at each new leader.
 fn lead(name: &str, json: bool, command: &OsStr) -> Result<ExitCode, String> {
-    for leader in service(name)?.leaders() {
+    let service = service(name)?;
+    for leader in service.leaders() {
         if json {
             say(&object(name, &leader, true))?;
         }
@@ -152,13 +159,15 @@ fn lead(name: &str, json: bool, command: &OsStr) -> Result<ExitCode, String> {
             log::warn!("the command for leader {} ended with {status}", shown(&leader.address));
         }
     }
-    Ok(ExitCode::FAILURE)
+    Err(given_up(&service))
 }
 
 /// What a registration waits for.
 enum Awaited {
     /// It leads.
     Leads,
+    /// Nobody tells any more who leads, for this reason.
+    GivenUp(String),
     /// The program has ended.
     Ended(io::Result<ExitStatus>),
     /// This process got a signal.
@@ -176,15 +185,17 @@ fn keep_registered(register: &Register) -> Result<ExitCode, String> {
     pass_signals(&tell)?;
     let code = (|| {
         if register.standby {
-            let mut leaders = client.service(&register.name).map_err(text)?.leaders();
+            let service = client.service(&register.name).map_err(text)?;
             let (tell, address) = (tell.clone(), registration.address());
             spawn("standby", move || {
-                if leaders.any(|leader| leader.address == address) {
-                    let _ = tell.send(Awaited::Leads);
-                }
+                let leads = service.leaders().any(|leader| leader.address == address);
+                let heard =
+                    if leads { Awaited::Leads } else { Awaited::GivenUp(given_up(&service)) };
+                let _ = tell.send(heard);
             })?;
             match awaited.recv() {
                 Ok(Awaited::Leads) => {}
+                Ok(Awaited::GivenUp(why)) => return Err(why),
                 Ok(Awaited::Signal(signal)) => return Ok(killed(signal)),
                 _ => return Ok(ExitCode::FAILURE),
             }
@@ -213,7 +224,7 @@ fn keep_registered(register: &Register) -> Result<ExitCode, String> {
                 Ok(Awaited::Ended(Err(error))) => {
                     return Err(format!("the program cannot be waited for: {error}"));
                 }
-                Ok(Awaited::Leads) => {}
+                Ok(Awaited::Leads | Awaited::GivenUp(_)) => {}
                 Err(_) => return Ok(ExitCode::FAILURE),
             }
         }
