@@ -82,9 +82,6 @@ pub(crate) enum Waits {
     Thread,
 }
 
-/// Large enough that the calls do not show in a long body, small enough for what a stream may hold (256 KiB): the node has two
-/// of them when it cannot write, and with TLS there is some more on each side.
-const READ: usize = 64 * 1024;
 /// So many connections are accepted before those that are open get their turn.
 const ACCEPTS: usize = 64;
 /// A busy loop lets other tasks run after so many rounds: each time costs the reactor's system calls.
@@ -147,7 +144,7 @@ impl Driver {
             wake,
             sockets: Vec::new(),
             runnable: VecDeque::new(),
-            room: Room::new(READ),
+            room: Room::new(),
             certificates: server.certificates,
             journal,
             saving: false,
@@ -315,7 +312,7 @@ impl Driver {
             return;
         }
         if flags.contains(EventFlags::OUT) {
-            match socket.write_on() {
+            match socket.write_on(&mut self.room) {
                 Ok(Some(Written::All)) => match socket.fed_by {
                     None => self.handle(Input::Done(id)),
                     Some(from) => self.feed_on(from),

@@ -2,6 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
+use std::ops::Range;
 
 use libswarm::ConnId;
 use libswarm_host::{Input, Session, Stream, Transport};
@@ -31,9 +32,15 @@ pub(crate) struct Socket {
     pub(crate) fed_by: Option<ConnId>,
     /// The node waits to hear that something is written, or that this side is shut down.
     owed: bool,
-    /// What a write left over, from `written` on.
-    unwritten: Vec<u8>,
-    written: usize,
+    rest: Rest,
+}
+
+/// What a write left over.
+#[derive(Default)]
+struct Rest {
+    buffer: Vec<u8>,
+    /// Where it stands in the buffer.
+    at: Range<usize>,
 }
 
 /// What comes from a connection passes to another one.
@@ -55,15 +62,40 @@ pub(crate) enum Written {
 /// What all reads of a driver share: an idle connection holds none of it.
 pub(crate) struct Room {
     /// As it comes from a socket.
-    raw: Box<[u8]>,
+    raw: Vec<u8>,
+    /// More of the same, for when what was read is kept where it is.
+    spares: Vec<Vec<u8>>,
     /// As it comes out of TLS.
     plain: Vec<u8>,
 }
 
+/// What passes elsewhere is read in pieces of this, which are held once at most.
+const PIECE: usize = 128 * 1024;
+/// What the node gets is less: large enough that an answer of usual length is one read, small enough for what a stream may hold
+/// (256 KiB), of which the node may have some already.
+const READ: usize = 112 * 1024;
+/// With TLS there is some more on each side.
+const ENCRYPTED: usize = 64 * 1024;
+/// What is left of a piece is copied if it is no more than this.
+const COPIED: usize = 16 * 1024;
+/// So many pieces are kept for those who need one next.
+const SPARES: usize = 8;
+
 impl Room {
-    /// Room for `size` bytes that the node gets, and twice that for what passes elsewhere.
-    pub(crate) fn new(size: usize) -> Self {
-        Self { raw: vec![0; 2 * size].into(), plain: Vec::new() }
+    pub(crate) fn new() -> Self {
+        Self { raw: vec![0; PIECE], spares: Vec::new(), plain: Vec::new() }
+    }
+
+    /// The last piece that was read, to be kept where it is.
+    fn give(&mut self) -> Vec<u8> {
+        let next = self.spares.pop().unwrap_or_else(|| vec![0; PIECE]);
+        core::mem::replace(&mut self.raw, next)
+    }
+
+    fn take_back(&mut self, buffer: Vec<u8>) {
+        if buffer.len() == PIECE && self.spares.len() < SPARES {
+            self.spares.push(buffer);
+        }
     }
 }
 
@@ -83,20 +115,19 @@ impl Socket {
             splice: None,
             fed_by: None,
             owed: false,
-            unwritten: Vec::new(),
-            written: 0,
+            rest: Rest::default(),
         }
     }
 
     /// Reads once. `None`: there is nothing now. Nothing at all: the peer's half has ended.
     pub(crate) fn read<'a>(&mut self, room: &'a mut Room) -> io::Result<Option<&'a [u8]>> {
-        let Room { raw, plain } = room;
+        let Room { raw, plain, .. } = room;
         let Some(tls) = &mut self.tls else {
             let most = match &self.splice {
-                None => raw.len() / 2,
-                Some(Splice { left: None, .. }) => raw.len(),
+                None => READ,
+                Some(Splice { left: None, .. }) => PIECE,
                 Some(Splice { left: Some(left), .. }) => {
-                    usize::try_from(*left).map_or(raw.len(), |left| left.min(raw.len()))
+                    usize::try_from(*left).map_or(PIECE, |left| left.min(PIECE))
                 }
             };
             let raw = &mut raw[..most];
@@ -109,8 +140,7 @@ impl Socket {
         };
         plain.clear();
         if *tls.input() == Input::Open {
-            let half = raw.len() / 2;
-            let raw = &mut raw[..half];
+            let raw = &mut raw[..ENCRYPTED];
             let length = read_some(&self.stream, raw)?;
             match length {
                 None => {}
@@ -165,20 +195,31 @@ impl Socket {
     /// Writes as much as goes, and keeps the rest.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<Written> {
         // What another connection has brought, which is closed since, goes first.
-        let written = if self.unwritten.is_empty() { self.write_some(bytes)? } else { 0 };
-        self.unwritten.extend_from_slice(&bytes[written..]);
+        let written = if self.rest.at.is_empty() { self.write_some(bytes)? } else { 0 };
+        self.rest.append(&bytes[written..]);
+        Ok(self.settle())
+    }
+
+    /// The same for what another connection has just brought: a large rest stays where it was read.
+    pub(crate) fn pass_on(&mut self, room: &mut Room, length: usize) -> io::Result<Written> {
+        let written = write_some(&self.stream, &room.raw[..length])?;
+        if length - written > COPIED {
+            self.rest = Rest { buffer: room.give(), at: written..length };
+        } else {
+            self.rest.append(&room.raw[written..length]);
+        }
         Ok(self.settle())
     }
 
     /// Goes on with what a write left over; `None` if nobody waits to hear of that.
-    pub(crate) fn write_on(&mut self) -> io::Result<Option<Written>> {
+    pub(crate) fn write_on(&mut self, room: &mut Room) -> io::Result<Option<Written>> {
         let was_owed = self.owed;
-        let unwritten = core::mem::take(&mut self.unwritten);
-        self.written += self.write_some(&unwritten[self.written..])?;
-        if self.written < unwritten.len() {
-            self.unwritten = unwritten;
+        let Rest { buffer, mut at } = core::mem::take(&mut self.rest);
+        at.start += self.write_some(&buffer[at.clone()])?;
+        if at.is_empty() {
+            room.take_back(buffer);
         } else {
-            self.written = 0;
+            self.rest = Rest { buffer, at };
         }
         let settled = self.settle();
         Ok(was_owed.then_some(settled))
@@ -186,7 +227,7 @@ impl Socket {
 
     fn settle(&mut self) -> Written {
         let unsent = self.tls.as_ref().is_some_and(|tls| tls.has_unsent());
-        self.owed = unsent || !self.unwritten.is_empty();
+        self.owed = unsent || !self.rest.at.is_empty();
         if self.owed { Written::Partly } else { Written::All }
     }
 
@@ -217,6 +258,16 @@ impl Socket {
         if self.tls.is_some() && !self.owed {
             // A peer that has no room for it, or is gone, has to do without.
             let _ = self.shut_down();
+        }
+    }
+}
+
+impl Rest {
+    fn append(&mut self, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            self.buffer.truncate(self.at.end);
+            self.buffer.extend_from_slice(bytes);
+            self.at.end = self.buffer.len();
         }
     }
 }

@@ -50,14 +50,15 @@ impl Driver {
                 Ok(None) => return,
                 Ok(Some([])) => return self.passed_all(from),
                 Ok(Some(bytes)) => {
+                    let length = bytes.len();
                     let mut is_last = false;
                     if let Some(splice) = &mut source.splice {
-                        splice.passed += bytes.len() as u64;
-                        splice.left = splice.left.map(|left| left - bytes.len() as u64);
+                        splice.passed += length as u64;
+                        splice.left = splice.left.map(|left| left - length as u64);
                         is_last = splice.left == Some(0);
                     }
                     let Some(target) = find(&mut self.sockets, to) else { return };
-                    match target.write(bytes) {
+                    match target.pass_on(&mut self.room, length) {
                         Ok(Written::All) if is_last => return self.end_splice(from, false),
                         Ok(Written::All) => {}
                         Ok(Written::Partly) => return self.watch_room(to),

@@ -620,9 +620,9 @@ impl Conn {
     fn has_room(&self) -> bool {
         let unread = self.unread.len() - self.used;
         let goes_on = matches!(self.http.halves().request, Half::Body | Half::Raw);
-        if goes_on && self.link.as_ref().is_some_and(|link| !link.has_room()) {
+        if goes_on && let Some(link) = self.link.as_ref().filter(|link| !link.has_room()) {
             // One read waits while what came before is written: that is enough for the two to overlap.
-            return unread == 0;
+            return unread == 0 && link.output.has_room_ahead(0);
         }
         // A head that grows beyond its limit is refused, so reading on is bounded there too.
         unread < UNREAD || self.is_in_head()
@@ -668,7 +668,8 @@ impl Conn {
         {
             return self.splice_down(limit);
         }
-        let reads = down.is_none() && self.output.has_room_ahead();
+        let unread = self.link.as_ref().map_or(0, |link| link.unread.len());
+        let reads = down.is_none() && self.output.has_room_ahead(unread);
         if let Some(link) = &mut self.link
             && let Some(action) = link.next_action(reads, out)
         {

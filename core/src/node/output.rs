@@ -23,9 +23,9 @@ struct Tail {
 
 /// Further output is not taken once this much waits.
 const LIMIT: usize = 64 * 1024;
-/// A stream is read on while no more than this is being written and waits, so that reading and writing overlap: of two reads
-/// (64 KiB in both runtimes), one is written while the other one comes.
-const AHEAD: usize = 96 * 1024;
+/// A stream is read on while no more than this is being written and waits. Threads read less at once: one read comes while the
+/// one before it is written. A loop reads more, and then does the one after the other.
+const AHEAD: usize = 72 * 1024;
 /// What may stand around the pieces of what comes at once.
 const FRAMES: usize = 256;
 /// One write is at most this long: large enough that the calls do not show, small enough for the caches.
@@ -51,9 +51,9 @@ impl Pending {
         self.tail.is_none() && self.bytes.len() < LIMIT
     }
 
-    /// Whether a stream that goes through it is to be read on.
-    pub(super) const fn has_room_ahead(&self) -> bool {
-        self.has_room() && self.bytes.len() + self.writing <= AHEAD
+    /// Whether a stream that goes through it, of which so much waits elsewhere, is to be read on.
+    pub(super) const fn has_room_ahead(&self, unread: usize) -> bool {
+        self.has_room() && self.bytes.len() + self.writing + unread <= AHEAD
     }
 
     /// So much comes at once that most of it goes in here: a buffer that grows with each piece would leave smaller ones behind.
