@@ -37,9 +37,13 @@ proptest! {
             prop_assert!(answer.length <= usize::from(size.clamp(512, 1232)));
             let all = world.send(TCP, &message).unwrap().sections;
             if kind == kind::SRV {
-                for record in all[0].iter().filter(|it| it.contains("._i.discoverd.")) {
+                for record in &all[0] {
                     let (_, target) = record.split_once(" SRV ").unwrap();
                     let (_, target) = target.split_once(' ').unwrap();
+                    // A host's own name is asked for elsewhere.
+                    if !target.contains("._i.discoverd.") {
+                        continue;
+                    }
                     let found = [kind::A, kind::AAAA].map(|kind| world.data(UDP, target, kind).len());
                     prop_assert_eq!(found[0] + found[1], 1, "{}", record);
                 }
