@@ -122,6 +122,24 @@ fn output_may_end_before_input() {
 }
 
 #[test]
+fn an_answer_may_come_before_its_request_is_known_to_be_written() {
+    let mut world = World::forwarding();
+    let (client, server) = asked(&mut world, PING);
+    world.send(server, OK);
+    world.text(server);
+    // Another thread is told of the answer before the one that wrote has said so.
+    world.stall(server);
+    world.send(client, PING.as_bytes());
+    world.send(server, OK);
+    assert!(world.text(client).ends_with("OKHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nOK"));
+    world.text(server);
+    assert!(world.drain(server));
+    assert_eq!(world.peer(server).closed, None);
+    world.send(client, PING.as_bytes());
+    assert!(world.connects.is_empty() && world.text(server).starts_with("GET /_ping "));
+}
+
+#[test]
 fn connections_are_used_again_for_what_may_be_sent_twice() {
     let mut world = World::forwarding();
     let (client, server) = asked(&mut world, PING);
