@@ -95,7 +95,7 @@ pub(crate) fn connect(shared: &Arc<Shared>, id: ConnId, to: Remote, within: Dura
 }
 
 impl Connection {
-    fn new(id: ConnId, transport: Transport) -> Self {
+    pub(crate) fn new(id: ConnId, transport: Transport) -> Self {
         let Transport { stream, tls } = transport;
         if tls.is_some() {
             // No socket refuses it.
