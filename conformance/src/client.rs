@@ -109,12 +109,20 @@ impl Client {
     ///
     /// The connection is gone.
     pub fn half_close(&self) {
+        self.try_half_close().expect("the connection is there");
+    }
+
+    /// As [`half_close`](Self::half_close).
+    ///
+    /// # Errors
+    ///
+    /// The connection is gone.
+    pub fn try_half_close(&self) -> io::Result<()> {
         match self {
             Self::Tcp(stream) => stream.shutdown(Shutdown::Write),
             Self::Unix(stream) => stream.shutdown(Shutdown::Write),
             Self::Tls(secured) => secured.end(),
         }
-        .expect("the connection is there");
     }
 
     /// Reads until what came ends with `end`.

@@ -50,6 +50,30 @@ fn a_target_that_never_answers() {
 }
 
 #[test]
+fn a_target_whose_answer_never_ends() {
+    for (says, again) in [
+        (&b"HTTP/1.1 200 OK\r\n"[..], &b"X: y\r\n"[..]),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("tcp://{}", listener.local_addr().unwrap());
+        thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(says);
+            // Not for ever, so that this test fails rather than hangs.
+            for _ in 0..250 {
+                thread::sleep(Duration::from_millis(100));
+                let _ = stream.write_all(again);
+            }
+        });
+        let (code, said) = run(&["run", "--target", &address, "--timeout", "1"]);
+        assert_eq!(code, Some(2));
+        assert!(said.contains("no answer within 1 s"), "{said}");
+    }
+}
+
+#[test]
 fn a_target_that_is_no_engine() {
     for (says, word) in [
         (&b"SSH-2.0-OpenSSH_9.2\r\n"[..], "no HTTP answer came, but \"SSH-2.0"),

@@ -31,6 +31,8 @@ pub(crate) struct Connection {
     closed: AtomicBool,
     /// A thread waits until it can write.
     writing: AtomicBool,
+    /// The thread that has read the end waits for the peer to hang up.
+    ended: AtomicBool,
     /// Set by the thread before it first looks for a grant; behind a lock, so that no grant falls between the two.
     reader: Mutex<Option<Thread>>,
 }
@@ -93,7 +95,7 @@ pub(crate) fn connect(shared: &Arc<Shared>, id: ConnId, to: Remote, within: Dura
 }
 
 impl Connection {
-    fn new(id: ConnId, transport: Transport) -> Self {
+    pub(crate) fn new(id: ConnId, transport: Transport) -> Self {
         let Transport { stream, tls } = transport;
         if tls.is_some() {
             // No socket refuses it.
@@ -107,6 +109,7 @@ impl Connection {
             splice: Mutex::new(None),
             closed: AtomicBool::new(false),
             writing: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
             reader: Mutex::new(None),
         }
     }
@@ -189,7 +192,9 @@ impl Connection {
     /// After the peer's half has ended there is nothing to read, but a peer that is gone altogether must not be kept
     /// writing to: unix sockets tell of that by hanging up.
     pub(crate) fn wait_for_the_end(&self, shared: &Arc<Shared>) {
-        while !self.closed.load(Ordering::Acquire) {
+        // In this order, and in the other one where it is closed: one of the two sees the other.
+        self.ended.store(true, Ordering::SeqCst);
+        while !self.closed.load(Ordering::SeqCst) {
             let fd = self.stream.as_fd();
             let mut source = [PollFd::new(&fd, PollFlags::empty())];
             match rustix::event::poll(&mut source, None) {
@@ -319,7 +324,11 @@ impl Connection {
                 shared.tell(if written.is_ok() { Input::Done(id) } else { Input::WriteFailed(id) });
             }
         };
-        self.writing.store(true, Ordering::Release);
+        // As in `feed`: a thread that closes it must see that another one is about to wait in it.
+        self.writing.store(true, Ordering::SeqCst);
+        if self.closed.load(Ordering::SeqCst) {
+            return None;
+        }
         match thread::Builder::new().stack_size(STACK).spawn(writer) {
             Ok(_) => None,
             Err(error) => {
@@ -346,6 +355,11 @@ impl Connection {
         self.closed.store(true, Ordering::SeqCst);
         self.forget_splice();
         let both = if why.is_reset() {
+            if self.ended.load(Ordering::SeqCst) {
+                // The half that is read has been shut down by the peer: to do so again calls nobody, and the last one to let
+                // go of the socket would wait for ever.
+                return self.stream.reset();
+            }
             self.stream.reset_on_close();
             // One that waits to write has to come back before the socket can be closed; what it wrote stands before any end
             // that the peer could see, and the reset drops both.

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use libswarm::discovery::Agent;
 use libswarm::discovery::dns::{self, SocketId};
+use libswarm::discovery::store::Persist;
 use libswarm::job::Engine;
 use libswarm::node::{Action, Config, Input, Refusal};
 use libswarm::{ConnId, Instant, Node};
@@ -221,20 +222,7 @@ impl Shared {
                 // A job that always has more to say must not keep a thread that has others to serve.
                 return self.act_elsewhere(core::mem::take(done));
             }
-            let (due, stopped, persist) = {
-                let mut node = self.node();
-                let now = self.clock.now();
-                for input in &mut *inputs {
-                    node.handle(now, input);
-                }
-                for input in done.drain(..) {
-                    node.handle(now, input);
-                }
-                while let Some(action) = node.poll(out) {
-                    actions.push(action);
-                }
-                (node.poll_timeout(), node.is_stopped(), node.poll_persist())
-            };
+            let (due, stopped, persist) = self.ask(inputs, done, actions, out);
             self.see_to(due, stopped);
             if let (Some(what), Some(journal)) = (persist, self.journal.get()) {
                 journal.write(what);
@@ -268,7 +256,6 @@ impl Shared {
                         }
                     }
                     Action::Connect { conn, to, within } => {
-                        self.opening().insert(conn);
                         connection::connect(self, conn, to, within);
                     }
                     Action::Shutdown(id) => {
@@ -294,6 +281,32 @@ impl Shared {
                 return;
             }
         }
+    }
+
+    /// Tells the node, and learns what it asks for; when it is next due, whether it is stopped, and what is to be kept.
+    fn ask<'a>(
+        &self,
+        inputs: &mut dyn Iterator<Item = Input<'a>>,
+        done: &mut Vec<Input<'static>>,
+        actions: &mut Vec<Action>,
+        out: &mut Vec<u8>,
+    ) -> (Option<Instant>, bool, Option<Persist>) {
+        let mut node = self.node();
+        let now = self.clock.now();
+        for input in inputs {
+            node.handle(now, input);
+        }
+        for input in done.drain(..) {
+            node.handle(now, input);
+        }
+        while let Some(action) = node.poll(out) {
+            if let Action::Connect { conn, .. } = action {
+                // Before the node is unlocked: from then on any thread may be told to give it up.
+                self.opening().insert(conn);
+            }
+            actions.push(action);
+        }
+        (node.poll_timeout(), node.is_stopped(), node.poll_persist())
     }
 
     fn act_elsewhere(self: &Arc<Self>, done: Vec<Input<'static>>) {
@@ -408,4 +421,47 @@ impl Drop for Alarm<'_> {
 
 fn nanoseconds(at: Instant) -> u64 {
     u64::try_from(at.since_epoch().as_nanos()).unwrap_or(NEVER)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+
+    use libswarm::backend::Registry;
+    use libswarm_host::{Stream, Transport};
+
+    use super::*;
+
+    #[test]
+    fn a_connection_that_another_thread_gives_up_before_it_is_asked_for_is_not_kept() {
+        let mut engine = Engine::new(1);
+        let (name, backend) = Registry::standard().make("forward unix://nobody.sock").unwrap();
+        engine.push(name, backend);
+        let clock = Clock::start();
+        let shared = Shared::new(Config::default(), engine, clock, Certificates::default());
+        let shared = Arc::new(shared.unwrap());
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        let transport = Transport { stream: Stream::Unix(ours), tls: None };
+        let client = shared.accept(Serves::Docker, |id| Connection::new(id, transport)).unwrap().id;
+
+        // One thread has asked the node, and has not yet done what it was told to.
+        let request = b"GET /_ping HTTP/1.1\r\nHost: x\r\n\r\n";
+        let (mut done, mut actions, mut out) = (Vec::new(), Vec::new(), Vec::new());
+        let mut inputs = [Input::Received(client, request)].into_iter();
+        shared.ask(&mut inputs, &mut done, &mut actions, &mut out);
+        let server = actions.iter().find_map(|action| match action {
+            Action::Connect { conn, .. } => Some(*conn),
+            _ => None,
+        });
+        let server = server.unwrap();
+        assert!(shared.opening().contains(&server));
+        // Another one does all that follows from the client's going.
+        shared.tell(Input::Broken(client));
+        assert!(!shared.opening().contains(&server));
+        // The first one goes on, and the connection comes about.
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        let transport = Transport { stream: Stream::Unix(ours), tls: None };
+        assert!(!shared.opened(&Arc::new(Connection::new(server, transport))));
+        assert!(shared.table().is_empty());
+    }
 }

@@ -364,9 +364,21 @@ impl Player<'_> {
                     "connection {number}: {came} answers came and {recorded} were recorded"
                 ));
             }
+            let more = behind(&conn.came(), &conn.got);
+            if more > 0 && behind(&conn.exchanges, &conn.recorded[1]) == 0 {
+                return Err(format!(
+                    "connection {number}: {more} bytes came behind the last answer, where none were recorded"
+                ));
+            }
         }
         Ok(())
     }
+}
+
+/// How much stands behind the last answer, if it is whole: its client would take that for the beginning of the next one.
+fn behind(exchanges: &[Exchange], engine: &[u8]) -> usize {
+    let last = exchanges.last().and_then(|exchange| exchange.response.as_ref());
+    last.filter(|message| message.complete).map_or(0, |message| engine.len() - message.span.end)
 }
 
 /// Larger answers may be sent back.

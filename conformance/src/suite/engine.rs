@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use libswarm::address::Remote;
+use libswarm_host::Stream;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use serde_json::Value;
 
@@ -81,10 +82,12 @@ impl Engine {
         };
         let mut stream = libswarm_host::connect_plain(&self.remote, self.patience)
             .map_err(|error| format!("cannot connect to {}: {error}", self.remote))?;
-        for which in [Timeout::Send, Timeout::Recv] {
-            set_socket_timeout(&stream, which, Some(self.patience))
-                .map_err(|error| said(error.into()))?;
-        }
+        let limit = |stream: &Stream, which, time: Duration| {
+            // None at all would be no limit.
+            let time = time.max(Duration::from_millis(1));
+            set_socket_timeout(stream, which, Some(time)).map_err(|error| said(error.into()))
+        };
+        limit(&stream, Timeout::Send, self.patience)?;
         let head = format!(
             "{method} {target} HTTP/1.1\r\nHost: docker\r\nConnection: close\r\nContent-Type: application/x-tar\r\n\
              Content-Length: {}\r\n\r\n",
@@ -92,6 +95,8 @@ impl Engine {
         );
         stream.write_all(&[head.as_bytes(), body].concat()).map_err(said)?;
         let (mut got, mut piece) = (Vec::new(), vec![0; 64 * 1024]);
+        // For the whole answer: one that comes drop by drop must not go on for ever.
+        let until = Instant::now() + self.patience;
         loop {
             let whole = wire::exchanges(head.as_bytes(), &got)
                 .into_iter()
@@ -101,6 +106,11 @@ impl Engine {
                 .as_ref()
                 .is_some_and(|message| message.complete && message.form != wire::Form::Close);
             if !ended {
+                let left = until.saturating_duration_since(Instant::now());
+                if left.is_zero() {
+                    return Err(said(std::io::ErrorKind::TimedOut.into()));
+                }
+                limit(&stream, Timeout::Recv, left)?;
                 let length = stream.read(&mut piece).map_err(said)?;
                 if length > 0 {
                     got.extend_from_slice(&piece[..length]);

@@ -34,6 +34,19 @@ fn a_recording_passes_against_itself() {
 }
 
 #[test]
+fn what_comes_behind_the_last_answer_is_noticed() {
+    let text = "swarm-session 1\nname: ping\n\n0.001 1 open\n0.001 1 >\n  | GET /_ping HTTP/1.1\\r\\nHost: docker\\r\\n\\r\\n\n\
+        0.002 1 <\n  | HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\n\\r\\nOK\n0.003 1 > close\nend 4\n";
+    let session: Session = text.parse().unwrap();
+    for behind in ["more", "HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\n\\r\\nOK"] {
+        let other: Session = text.replace("nOK\n0", &format!("nOK{behind}\n0")).parse().unwrap();
+        let difference =
+            play(&session, &mut Mirror::new(&other), Limits::default()).expect_err(behind);
+        assert!(difference.contains("behind the last answer"), "{difference}");
+    }
+}
+
+#[test]
 fn at_most_a_quarter_of_what_is_answered_is_free() {
     let (mut all, mut free) = (0, 0);
     for session in sessions().values() {

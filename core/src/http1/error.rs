@@ -26,6 +26,8 @@ pub enum Error {
     MissingHost,
     /// More than one Host.
     RepeatedHost,
+    /// A Host with bytes that no host and no port has (RFC 9112 section 3.2): readers differ on which host that is.
+    Host,
     /// A Content-Length that is not a number of 1 to 19 digits.
     ContentLength,
     /// Two Content-Lengths that differ.
@@ -78,6 +80,7 @@ impl Error {
             Self::Header => "malformed header",
             Self::MissingHost => "missing Host header",
             Self::RepeatedHost => "more than one Host header",
+            Self::Host => "malformed Host header",
             Self::ContentLength => "malformed Content-Length",
             Self::UnequalContentLengths => "Content-Length headers differ",
             Self::LengthAndCoding => "both Content-Length and Transfer-Encoding",

@@ -156,10 +156,16 @@ pub struct Headers<'a> {
 impl<'a> Headers<'a> {
     /// Those that are meant for the other end, not for the next hop (RFC 9110 section 7.6.1): without Connection, what it
     /// names, and the fields that speak of the connection or of the framing of this hop. Content-Length and Host stay even
-    /// if Connection names them: a client must not be able to take them from a request.
+    /// if Connection names them: a client must not be able to take them from a request. A length that is said twice, which
+    /// the parser takes if both are equal, is passed on once (RFC 9110 section 8.6).
     pub(super) fn end_to_end(self) -> impl Iterator<Item = (&'a str, &'a [u8])> {
         let all = self.clone();
-        self.filter(move |(name, _)| !is_hop_by_hop(name) && !all.clone().connection_names(name))
+        let mut has_length = false;
+        self.filter(move |(name, _)| {
+            let is_length = name.len() == 14 && name.eq_ignore_ascii_case("content-length");
+            let again = is_length && core::mem::replace(&mut has_length, true);
+            !again && !is_hop_by_hop(name) && !all.clone().connection_names(name)
+        })
     }
 
     pub(super) fn connection_names(self, wanted: &str) -> bool {

@@ -271,6 +271,13 @@ fn exempt_from_host(method: &str, target: &str) -> bool {
     method == "CONNECT" && target == "/_goRPC_"
 }
 
+/// Whether a host with its port may have it: an IPv6 address in its brackets, or a name with its escapes (RFC 3986 section
+/// 3.2.2). Go's server, and so dockerd, takes the same ones.
+const fn is_host_byte(byte: u8) -> bool {
+    is_token(byte) && !matches!(byte, b'#' | b'^' | b'`' | b'|')
+        || matches!(byte, b'(' | b')' | b',' | b':' | b';' | b'=' | b'[' | b']')
+}
+
 /// The headers that delimit a body, alike in requests and responses.
 #[derive(Default)]
 struct Lengths {
@@ -320,7 +327,12 @@ fn request_meaning(
     for header in headers {
         let name = header.name;
         match name.len() {
-            4 if name.eq_ignore_ascii_case("host") => hosts += 1,
+            4 if name.eq_ignore_ascii_case("host") => {
+                hosts += 1;
+                if !header.value.iter().copied().all(is_host_byte) {
+                    return Err(Error::Host);
+                }
+            }
             6 if name.eq_ignore_ascii_case("expect") => {
                 if !header.value.eq_ignore_ascii_case(b"100-continue") {
                     return Err(Error::Expectation);

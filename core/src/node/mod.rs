@@ -299,7 +299,11 @@ impl Node {
                 |conn, env| conn.upstream_received(env, bytes),
             ),
             Input::PeerShutdown(id) => self.route(id, Conn::peer_shutdown, Conn::upstream_ended),
-            Input::Done(id) => self.route(id, Conn::done, Conn::upstream_done),
+            Input::Done(id) => match self.conns.get_mut(id.0) {
+                // Its answer has come before this: threads that read and write tell of that in any order.
+                Some(Slot::Idle(link)) => link.done(),
+                _ => self.route(id, Conn::done, Conn::upstream_done),
+            },
             Input::Broken(id) => self.route(id, Conn::broken, |conn, env| {
                 conn.upstream_broken(env, "the connection broke");
             }),

@@ -48,6 +48,19 @@ fn heads_pass_as_they_are_but_for_the_hop() {
 }
 
 #[test]
+fn a_length_that_is_said_twice_is_passed_on_once() {
+    let mut world = World::forwarding();
+    let twice = "Content-Length: 2\r\nA: b\r\ncontent-length: 2\r\n\r\n";
+    let once = "Content-Length: 2\r\nA: b\r\n";
+    let (client, server) =
+        asked(&mut world, &format!("PUT /x HTTP/1.1\r\nHost: x\r\n{twice}{{}}"));
+    let text = without_via(&world.text(server));
+    assert_eq!(text, format!("PUT /x HTTP/1.1\r\nHost: x\r\n{once}\r\n{{}}"));
+    world.send(server, format!("HTTP/1.1 200 OK\r\n{twice}OK").as_bytes());
+    assert_eq!(world.text(client), format!("HTTP/1.1 200 OK\r\n{once}\r\nOK"));
+}
+
+#[test]
 fn bodies_pass_as_they_come_both_ways() {
     let mut world = World::forwarding();
     let (client, server) = asked(
@@ -119,6 +132,24 @@ fn output_may_end_before_input() {
     assert_eq!(world.text(server), "more");
     world.half_close(client);
     assert!(world.peer(server).closed.is_some() && world.peer(client).closed.is_some());
+}
+
+#[test]
+fn an_answer_may_come_before_its_request_is_known_to_be_written() {
+    let mut world = World::forwarding();
+    let (client, server) = asked(&mut world, PING);
+    world.send(server, OK);
+    world.text(server);
+    // Another thread is told of the answer before the one that wrote has said so.
+    world.stall(server);
+    world.send(client, PING.as_bytes());
+    world.send(server, OK);
+    assert!(world.text(client).ends_with("OKHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nOK"));
+    world.text(server);
+    assert!(world.drain(server));
+    assert_eq!(world.peer(server).closed, None);
+    world.send(client, PING.as_bytes());
+    assert!(world.connects.is_empty() && world.text(server).starts_with("GET /_ping "));
 }
 
 #[test]

@@ -84,6 +84,20 @@ impl Stream {
         }
     }
 
+    /// Breaks the connection now, whoever holds it: its peer sees a reset, and a thread that waits in poll(2) for it to hang up
+    /// comes back. Where there is no such thing, both directions are shut down.
+    pub fn reset(&self) {
+        self.reset_on_close();
+        #[cfg(target_os = "linux")]
+        if let Self::Tcp(stream) = self
+            && rustix::net::connect_unspec(stream).is_ok()
+        {
+            return;
+        }
+        // It fails for a connection that is over.
+        let _ = self.shutdown(Shutdown::Both);
+    }
+
     /// For a connection that has ended, or cannot be written to: who knows why, if somebody does.
     #[must_use]
     pub fn obituary(&self) -> Option<Obituary> {

@@ -11,6 +11,8 @@ const ROWS: &[(&str, &[u8], &[u8])] = &[
     ("docker's ping", b"HEAD /_ping HTTP/1.1\r\nHost: api.moby.localhost\r\nUser-Agent: Docker-Client/28.2.2 (linux)\r\n\r\n", b""),
     ("an empty Host, as CLI 20 sends", b"POST /v1.41/x HTTP/1.1\r\nHost:\r\n\r\n", b""),
     ("an empty Host with a space", b"GET / HTTP/1.1\r\nHost: \r\n\r\n", b""),
+    ("a socket's path for a Host, escaped", b"GET / HTTP/1.1\r\nHost: %2Frun%2Fdocker.sock\r\n\r\n", b""),
+    ("a Host with all that a name may have", b"GET / HTTP/1.1\r\nHost: aZ0-._~!$&'()*+,;=%41:80\r\n\r\n", b""),
     ("net/rpc without a Host", b"CONNECT /_goRPC_ HTTP/1.1\r\n\r\n", b""),
     ("net/rpc in 1.0", b"CONNECT /_goRPC_ HTTP/1.0\r\n\r\n", b""),
     ("1.0 without a Host", b"GET / HTTP/1.0\r\n\r\n", b""),
