@@ -7,7 +7,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::container::{Serial, State};
+use super::container::{Container, Serial, State};
 use super::endpoint::Joined;
 use super::etc::look_up;
 use super::failures::{conflict, invalid, not_modified, system};
@@ -54,8 +54,18 @@ const REMOVAL: Duration = Duration::from_millis(50);
 const WELL: Duration = Duration::from_secs(10);
 
 impl World {
-    /// Starts a container.
+    /// Starts a container that a client wants started.
     pub(super) fn start(&mut self, serial: Serial) -> Result<(), Failure> {
+        // Who waits for the next attempt of a restart policy counts as running.
+        let waits = |container: &Container| container.state == State::Restarting;
+        if self.containers.get(serial).is_some_and(waits) {
+            return Err(not_modified());
+        }
+        self.start_again(serial)
+    }
+
+    /// Starts a container, also one between two attempts of its restart policy.
+    pub(super) fn start_again(&mut self, serial: Serial) -> Result<(), Failure> {
         let Some(container) = self.containers.get(serial) else { return Ok(()) };
         match container.state {
             State::Running => return Err(not_modified()),
@@ -393,7 +403,7 @@ impl World {
     pub(super) fn restart_by_policy(&mut self, serial: Serial) {
         let is_due = |state| state == State::Restarting;
         if self.containers.get(serial).is_some_and(|container| is_due(container.state))
-            && self.start(serial).is_err()
+            && self.start_again(serial).is_err()
         {
             self.notices.push(Notice::Stopped(serial));
         }

@@ -224,6 +224,68 @@ fn a_restart_policy_starts_again_and_pauses_longer_each_time() {
     assert_eq!(state(&mut scene), ("exited".into(), 3));
 }
 
+/// What the state of a container is, and its exit code.
+fn state_of(scene: &mut Scene, name: &str) -> (String, i64) {
+    let target = alloc::format!("/v1.41/containers/{name}/json");
+    let state = scene.ask("GET", &target, Value::Null).unwrap()["State"].clone();
+    (state["Status"].as_str().unwrap().into(), state["ExitCode"].as_i64().unwrap())
+}
+
+#[test]
+fn who_is_paused_and_told_to_stop_goes_on_to_hear_it() {
+    let script = "trap 'exit 3' TERM; trap 'exit 4' USR1; while :; do sleep 0.1; done";
+    for (stop_signal, how, after) in [
+        ("", "stop?t=5", ("exited", 3)),
+        ("", "kill?signal=USR1", ("exited", 4)),
+        ("SIGTERM", "kill?signal=TERM", ("exited", 3)),
+        ("SIGTERM", "kill?signal=USR1", ("paused", 0)),
+    ] {
+        let mut scene = Scene::new("");
+        let body =
+            json!({"Image": "busybox", "Cmd": ["sh", "-c", script], "StopSignal": stop_signal});
+        scene.create("c1", body);
+        scene.ask("POST", "/v1.41/containers/c1/start", Value::Null).unwrap();
+        scene.pass(300);
+        scene.ask("POST", "/v1.41/containers/c1/pause", Value::Null).unwrap();
+        scene.start("POST", &alloc::format!("/v1.41/containers/c1/{how}"), "");
+        scene.pass(300);
+        assert_eq!(state_of(&mut scene, "c1"), (after.0.into(), after.1), "{stop_signal} {how}");
+    }
+}
+
+#[test]
+fn a_signal_rests_the_restart_policy_unless_another_one_is_to_stop_it() {
+    let script = "trap 'exit 5' USR1; while :; do sleep 0.1; done";
+    for (stop_signal, after) in [("", ("exited", 5)), ("SIGTERM", ("running", 0))] {
+        let mut scene = Scene::new("");
+        let host = json!({"RestartPolicy": {"Name": "always"}});
+        let body = json!({"Image": "busybox", "Cmd": ["sh", "-c", script], "StopSignal": stop_signal,
+                          "HostConfig": host});
+        scene.create("c1", body);
+        scene.ask("POST", "/v1.41/containers/c1/start", Value::Null).unwrap();
+        scene.pass(300);
+        scene.ask("POST", "/v1.41/containers/c1/kill?signal=USR1", Value::Null).unwrap();
+        scene.pass(1_000);
+        assert_eq!(state_of(&mut scene, "c1"), (after.0.into(), after.1), "{stop_signal}");
+    }
+}
+
+#[test]
+fn who_waits_for_the_next_attempt_counts_as_running() {
+    let mut scene = Scene::new("");
+    let host = json!({"RestartPolicy": {"Name": "always"}});
+    scene.create("c1", json!({"Image": "busybox", "Cmd": ["false"], "HostConfig": host}));
+    scene.ask("POST", "/v1.41/containers/c1/start", Value::Null).unwrap();
+    assert_eq!(state_of(&mut scene, "c1"), ("restarting".into(), 1));
+    let started = scene.ask("POST", "/v1.41/containers/c1/start", Value::Null);
+    assert_eq!(started, Err(String::new()), "304 says nothing");
+    assert_eq!(scene.ask("POST", "/v1.41/containers/c1/restart", Value::Null), Ok(Value::Null));
+    assert_eq!(state_of(&mut scene, "c1"), ("restarting".into(), 1));
+    assert_eq!(scene.ask("POST", "/v1.41/containers/c1/kill", Value::Null), Ok(Value::Null));
+    scene.pass(60_000);
+    assert_eq!(state_of(&mut scene, "c1"), ("exited".into(), 1));
+}
+
 #[test]
 fn an_exec_runs_beside_the_main_process() {
     let mut scene = Scene::new("web");
