@@ -128,11 +128,11 @@ impl World {
 
     /// A restart policy's next attempt is not wanted any more.
     fn give_up_restart(&mut self, serial: Serial) {
-        if let Some(container) = self.containers.get_mut(serial) {
-            container.state = State::Exited;
-        }
+        let Some(container) = self.containers.get_mut(serial) else { return };
+        container.state = State::Exited;
+        let exit_code = container.exit_code;
         self.touch();
-        self.notices.extend([Notice::Exited(serial), Notice::Stopped(serial)]);
+        self.notices.extend([Notice::Exited { serial, exit_code }, Notice::Stopped(serial)]);
     }
 
     /// The time that a container had to stop by itself is over.

@@ -89,7 +89,7 @@ impl World {
             }
             self.detach_networks(serial);
             self.touch();
-            self.notices.push(Notice::NotStarted(serial));
+            self.notices.push(Notice::NotStarted { serial, failure: failure.clone() });
             if auto_remove {
                 self.drop_container(serial, true);
             }
@@ -344,7 +344,7 @@ impl World {
             self.exec_ended(exec, Exit::of(super::process::Signal::KILL));
         }
         self.touch();
-        self.notices.push(Notice::Exited(serial));
+        self.notices.push(Notice::Exited { serial, exit_code: i32::from(exit.code) });
         if run.stopping {
             self.emit_of("stop", serial, &[]);
         }
@@ -353,10 +353,12 @@ impl World {
             self.drop_container(serial, volumes);
         } else if run.restarting {
             match self.start(serial) {
-                Ok(()) => self.emit_of("restart", serial, &[]),
+                Ok(()) => {
+                    self.emit_of("restart", serial, &[]);
+                    self.notices.push(Notice::Restarted(serial));
+                }
                 Err(_) => self.notices.push(Notice::Stopped(serial)),
             }
-            self.notices.push(Notice::Restarted(serial));
         } else {
             self.follow_policy(serial, exit, self.instant - run.began);
         }

@@ -287,6 +287,41 @@ fn who_waits_for_the_next_attempt_counts_as_running() {
 }
 
 #[test]
+fn who_waits_is_told_how_it_ended_even_if_it_was_started_again() {
+    let mut scene = Scene::new("web");
+    let waits: Vec<JobId> = ["not-running", "next-exit"]
+        .map(|condition| alloc::format!("/v1.41/containers/web/wait?condition={condition}"))
+        .iter()
+        .map(|target| scene.start("POST", target, ""))
+        .collect();
+    scene.ask("POST", "/v1.41/containers/web/restart?t=0", Value::Null).unwrap();
+    for waited in waits {
+        assert_eq!(scene.said(waited).out, "{\"Error\":null,\"StatusCode\":137}\n");
+    }
+}
+
+#[test]
+fn a_restart_that_fails_says_so_and_so_does_wait() {
+    let mut scene = Scene::new("");
+    scene.create("c1", json!({"Image": "busybox", "Cmd": ["/bin/sleep", "100"]}));
+    scene.ask("POST", "/v1.41/containers/c1/start", Value::Null).unwrap();
+    let body = json!({"Cmd": ["rm", "/bin/sleep"]});
+    let exec = scene.ask("POST", "/v1.41/containers/c1/exec", body).unwrap();
+    let target = alloc::format!("/v1.41/exec/{}/start", exec["Id"].as_str().unwrap());
+    scene.ask("POST", &target, json!({"Detach": true})).unwrap();
+    let why = "failed to create shim task: OCI runtime create failed: runc create failed: unable to start container \
+               process: exec: \"/bin/sleep\": stat /bin/sleep: no such file or directory: unknown";
+    let words = alloc::format!("Cannot restart container c1: {why}");
+    for _ in ["while it runs", "when it does not"] {
+        let refused = scene.ask("POST", "/v1.41/containers/c1/restart?t=0", Value::Null);
+        assert_eq!(refused, Err(words.clone()));
+    }
+    assert_eq!(state_of(&mut scene, "c1"), ("exited".into(), 127));
+    let waited = scene.ask("POST", "/v1.41/containers/c1/wait", Value::Null).unwrap();
+    assert_eq!(waited, json!({"Error": {"Message": why}, "StatusCode": 127}));
+}
+
+#[test]
 fn an_exec_runs_beside_the_main_process() {
     let mut scene = Scene::new("web");
     let body = json!({"Cmd": ["echo", "hi"], "AttachStdout": true});

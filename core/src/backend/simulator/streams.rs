@@ -185,10 +185,11 @@ impl Simulator {
             other => return Err(invalid(format!("invalid condition: {other:?}"))),
         };
         let (serial, code) = (container.serial, container.exit_code);
+        let error = container.error.clone();
         let runs = container.state.is_running();
         cx.begin(id, Stdio::Raw);
         if at_once && !runs {
-            cx.reply(id, waited(code, dialect));
+            cx.reply(id, waited(code, error.as_deref(), dialect));
         } else {
             self.keep(id, Task::Wait { serial, until, dialect });
         }
