@@ -93,13 +93,13 @@ impl Simulator {
         let world = self.world.as_mut().expect("made with the first job");
         let task = match job.name() {
             "stop" => {
-                let seconds = seconds(job)?;
+                let seconds = seconds(job, dialect)?;
                 let serial = world.serial(&wanted, dialect)?;
                 world.stop(serial, seconds)?;
                 Some(Task::Stop(serial))
             }
             "restart" => {
-                let seconds = seconds(job)?;
+                let seconds = seconds(job, dialect)?;
                 let serial = world.serial(&wanted, dialect)?;
                 let done = world.restart(serial, seconds);
                 let done = done.map_err(|failure| not_restarted(&wanted, &failure, dialect))?;

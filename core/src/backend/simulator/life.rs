@@ -206,7 +206,8 @@ impl World {
         if *old == *name.trim_start_matches('/') {
             return Err(invalid("Renaming a container with the same name as its current name"));
         }
-        let new = self.check_name(name, dialect).map_err(|failure| {
+        let slashed = format!("/{}", name.strip_prefix('/').unwrap_or(name));
+        let new = self.check_name(&slashed, dialect).map_err(|failure| {
             let message = format!("Error when allocating new name: {}", failure.message);
             Failure::new(failure.kind, message)
         })?;

@@ -560,8 +560,9 @@ impl World {
 fn not_started(error: &StartError) -> (Failure, i32) {
     let code = i32::from(error.code());
     match error {
+        // The engine looks users up itself, before there is a process that could fail.
         StartError::NoSuchUser { .. } | StartError::NoSuchGroup { .. } => {
-            (invalid(error.to_string()), 126)
+            (system(error.to_string()), 128)
         }
         StartError::Nothing => (invalid("No command specified"), code),
         StartError::TooMany => (system(runc(error)), 128),

@@ -10,7 +10,7 @@ use super::Simulator;
 use crate::JobId;
 use crate::docker::version::ApiVersion;
 use crate::http1::{Limits, Server, ServerEvent};
-use crate::job::{Cancel, Engine, Job, Status};
+use crate::job::{Cancel, Engine, Failure, FailureKind, Job, Status};
 use crate::time::Instant;
 
 /// An engine, and what time it is there.
@@ -322,6 +322,46 @@ fn a_restart_that_fails_says_so_and_so_does_wait() {
 }
 
 #[test]
+fn nobody_checks_the_health_of_who_is_paused() {
+    let mut scene = Scene::new("");
+    let check = json!({"Test": ["CMD", "true"], "Interval": 1_000_000_000, "Timeout": 1_000_000_000,
+                       "Retries": 1});
+    scene.create("c1", json!({"Image": "busybox", "Cmd": ["sleep", "900"], "Healthcheck": check}));
+    scene.ask("POST", "/v1.41/containers/c1/start", Value::Null).unwrap();
+    scene.pass(1_500);
+    let health = |scene: &mut Scene| {
+        let c1 = scene.ask("GET", "/v1.41/containers/c1/json", Value::Null).unwrap();
+        let health = &c1["State"]["Health"];
+        (health["Status"].as_str().unwrap().to_string(), health["Log"].as_array().unwrap().len())
+    };
+    assert_eq!(health(&mut scene), ("healthy".into(), 1));
+    scene.ask("POST", "/v1.41/containers/c1/pause", Value::Null).unwrap();
+    scene.pass(10_000);
+    assert_eq!(health(&mut scene), ("healthy".into(), 1));
+    scene.ask("POST", "/v1.41/containers/c1/unpause", Value::Null).unwrap();
+    scene.pass(2_000);
+    let (status, checks) = health(&mut scene);
+    assert!(status == "healthy" && checks > 1, "{status} {checks}");
+}
+
+#[test]
+fn a_user_who_is_not_there_is_the_engine_s_failure() {
+    let mut scene = Scene::new("web");
+    let words = "unable to find user ghost: no matching entries in passwd file";
+    scene.create("c1", json!({"Image": "busybox", "User": "ghost"}));
+    let refused = scene.start("POST", "/v1.41/containers/c1/start", "");
+    let body = json!({"Cmd": ["true"], "User": "ghost"});
+    let exec = scene.ask("POST", "/v1.41/containers/web/exec", body).unwrap();
+    let target = alloc::format!("/v1.41/exec/{}/start", exec["Id"].as_str().unwrap());
+    let not_run = scene.start("POST", &target, r#"{"Detach":true}"#);
+    for id in [refused, not_run] {
+        let failure = Failure::new(FailureKind::System, words);
+        assert_eq!(scene.engine.output(id).unwrap().status, Some(&Status::Failed(failure)));
+    }
+    assert_eq!(state_of(&mut scene, "c1"), ("created".into(), 128));
+}
+
+#[test]
 fn an_exec_runs_beside_the_main_process() {
     let mut scene = Scene::new("web");
     let body = json!({"Cmd": ["echo", "hi"], "AttachStdout": true});
@@ -377,6 +417,26 @@ fn events_come_in_the_engine_s_order() {
             "container destroy",
         ]
     );
+}
+
+#[test]
+fn a_name_and_a_number_are_refused_as_the_engine_does() {
+    let mut scene = Scene::new("web");
+    let refused = scene.ask("POST", "/v1.41/containers/web/rename?name=!", Value::Null);
+    let words = "Error when allocating new name: Invalid container name (/!), only [a-zA-Z0-9][a-zA-Z0-9_.-] are \
+                 allowed";
+    assert_eq!(refused, Err(words.into()));
+    for (version, kind) in
+        [("v1.41", FailureKind::System), ("v1.44", FailureKind::InvalidParameter)]
+    {
+        for what in ["stop", "restart"] {
+            let id =
+                scene.start("POST", &alloc::format!("/{version}/containers/web/{what}?t=x"), "");
+            let words = r#"strconv.Atoi: parsing "x": invalid syntax"#;
+            let failure = Failure::new(kind, words);
+            assert_eq!(scene.engine.output(id).unwrap().status, Some(&Status::Failed(failure)));
+        }
+    }
 }
 
 #[test]
