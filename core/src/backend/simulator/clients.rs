@@ -17,7 +17,7 @@ use super::versions::Dialect;
 use super::websocket::WebSocket;
 use super::world::{Due, Notice};
 use crate::id::JobId;
-use crate::job::{Cancel, Cx, Failure, Status, Stream};
+use crate::job::{Cancel, Cx, Failure, FailureKind, Status, Stream};
 use crate::time::Instant;
 
 /// A job that is under way.
@@ -27,7 +27,7 @@ pub(super) enum Task {
     /// Answered when a container has ended: `stop`, `kill`.
     Stop(Serial),
     /// Answered when it runs again: `restart`.
-    Restart(Serial),
+    Restart { serial: Serial, wanted: Box<str>, dialect: Dialect },
     /// Answered when it is gone: `container_delete`.
     Removal(Serial),
     /// Attached to a container's main process or to an exec.
@@ -118,7 +118,7 @@ impl Task {
         match self {
             Self::Wait { serial, .. }
             | Self::Stop(serial)
-            | Self::Restart(serial)
+            | Self::Restart { serial, .. }
             | Self::Removal(serial) => Some(*serial),
             Self::Attached(client) => Some(client.serial),
             Self::Logs(reader) => Some(reader.serial),
@@ -516,46 +516,50 @@ impl Simulator {
 
     fn tell_notice(&mut self, cx: &mut Cx<'_>, notice: Notice) {
         let serial = match notice {
-            Notice::Exited(serial)
-            | Notice::Stopped(serial)
+            Notice::Stopped(serial)
             | Notice::Restarted(serial)
-            | Notice::NotStarted(serial)
+            | Notice::Exited { serial, .. }
+            | Notice::NotStarted { serial, .. }
             | Notice::Removed { serial, .. } => serial,
         };
-        let code =
-            self.world.as_ref().and_then(|world| world.containers.get(serial)).map(|c| c.exit_code);
         for id in self.watchers_of(serial) {
             let Some(task) = self.tasks.get_mut(&id) else { continue };
-            match (notice, task) {
-                (Notice::Exited(_), Task::Wait { until: WaitUntil::Exit, dialect, .. }) => {
-                    let answer = waited(code.unwrap_or(0), *dialect);
+            match (&notice, task) {
+                (
+                    Notice::Exited { exit_code, .. },
+                    Task::Wait { until: WaitUntil::Exit, dialect, .. },
+                ) => {
+                    let answer = waited(*exit_code, None, *dialect);
                     self.forget(id);
                     cx.reply(id, answer);
                 }
                 (Notice::Removed { exit_code, .. }, Task::Wait { dialect, .. }) => {
-                    let answer = waited(exit_code, *dialect);
+                    let answer = waited(*exit_code, None, *dialect);
                     self.forget(id);
                     cx.reply(id, answer);
                 }
-                (Notice::Exited(_) | Notice::Removed { .. }, Task::Stop(_))
-                | (Notice::Restarted(_) | Notice::Removed { .. }, Task::Restart(_))
+                (Notice::NotStarted { failure, .. }, Task::Restart { wanted, dialect, .. }) => {
+                    let failure = not_restarted(wanted, failure, *dialect);
+                    self.forget(id);
+                    cx.exit(id, failure);
+                }
+                (Notice::Exited { .. } | Notice::Removed { .. }, Task::Stop(_))
+                | (Notice::Restarted(_) | Notice::Removed { .. }, Task::Restart { .. })
                 | (Notice::Removed { .. }, Task::Removal(_) | Task::Stats(_)) => {
                     self.finish(cx, id);
                 }
                 (
-                    Notice::Exited(_) | Notice::NotStarted(_) | Notice::Removed { .. },
+                    Notice::Exited { .. } | Notice::NotStarted { .. } | Notice::Removed { .. },
                     Task::Attached(client),
                 ) => {
                     client.ended = true;
                     self.flush(cx, id);
                 }
-                (Notice::Exited(_) | Notice::Removed { .. }, Task::Build(_)) => {
-                    let gone = if let Notice::Removed { exit_code, .. } = notice {
-                        exit_code
-                    } else {
-                        137
-                    };
-                    self.build_ran(cx, id, serial, code.unwrap_or(gone));
+                (
+                    Notice::Exited { exit_code, .. } | Notice::Removed { exit_code, .. },
+                    Task::Build(_),
+                ) => {
+                    self.build_ran(cx, id, serial, *exit_code);
                 }
                 (_, Task::Logs(_)) => self.read_on(cx, id),
                 _ => {}
@@ -631,11 +635,22 @@ impl Client {
 }
 
 /// The answer to `wait`.
-pub(super) fn waited(code: i32, dialect: Dialect) -> alloc::string::String {
-    match dialect.before(43) {
-        true => format!("{{\"Error\":null,\"StatusCode\":{code}}}\n"),
-        false => format!("{{\"StatusCode\":{code}}}\n"),
+pub(super) fn waited(code: i32, error: Option<&str>, dialect: Dialect) -> alloc::string::String {
+    match error {
+        Some(error) => {
+            let message = serde_json::Value::from(error);
+            format!("{{\"Error\":{{\"Message\":{message}}},\"StatusCode\":{code}}}\n")
+        }
+        None if dialect.before(43) => format!("{{\"Error\":null,\"StatusCode\":{code}}}\n"),
+        None => format!("{{\"StatusCode\":{code}}}\n"),
     }
+}
+
+/// Why the container that a client calls `wanted` was stopped and could not be started again.
+pub(super) fn not_restarted(wanted: &str, failure: &Failure, dialect: Dialect) -> Failure {
+    let message = format!("Cannot restart container {wanted}: {}", failure.message);
+    let kind = if dialect.is_legacy() { FailureKind::System } else { failure.kind };
+    Failure::new(kind, message)
 }
 
 #[cfg(test)]

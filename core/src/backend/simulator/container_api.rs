@@ -1,13 +1,14 @@
 //! The requests about containers that are answered at once, and those that end one.
 
 use alloc::borrow::Cow;
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use serde::Serialize;
 
 use super::Simulator;
 use super::body;
-use super::clients::Task;
+use super::clients::{Task, not_restarted};
 use super::create::{Created, NewContainer};
 use super::exec::NewExec;
 use super::inspect::Inspected;
@@ -92,15 +93,18 @@ impl Simulator {
         let world = self.world.as_mut().expect("made with the first job");
         let task = match job.name() {
             "stop" => {
-                let seconds = seconds(job)?;
+                let seconds = seconds(job, dialect)?;
                 let serial = world.serial(&wanted, dialect)?;
                 world.stop(serial, seconds)?;
                 Some(Task::Stop(serial))
             }
             "restart" => {
-                let seconds = seconds(job)?;
+                let seconds = seconds(job, dialect)?;
                 let serial = world.serial(&wanted, dialect)?;
-                (!world.restart(serial, seconds)?).then_some(Task::Restart(serial))
+                let done = world.restart(serial, seconds);
+                let done = done.map_err(|failure| not_restarted(&wanted, &failure, dialect))?;
+                let wanted = Box::from(&*wanted);
+                (!done).then_some(Task::Restart { serial, wanted, dialect })
             }
             "kill" => {
                 let signal = job.env("signal").unwrap_or(Cow::Borrowed(""));

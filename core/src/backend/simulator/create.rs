@@ -190,6 +190,7 @@ pub(super) fn check(
     endpoints: &BTreeMap<String, Asked>,
     dialect: Dialect,
 ) -> Result<(), Failure> {
+    check_config(config)?;
     if host.memory != 0 && host.memory < 6 << 20 {
         return Err(invalid("Minimum memory limit allowed is 6MB"));
     }
@@ -247,12 +248,43 @@ pub(super) fn check(
     Ok(())
 }
 
+/// Whether what is to run makes sense, whatever it runs on.
+fn check_config(config: &Config) -> Result<(), Failure> {
+    let dir = &config.working_dir;
+    if !dir.is_empty() && !dir.starts_with('/') {
+        return Err(invalid(format!(
+            "the working directory '{dir}' is invalid, it needs to be an absolute path"
+        )));
+    }
+    let nameless = |pair: &&String| pair.is_empty() || pair.starts_with('=');
+    if let Some(pair) = config.env.iter().flatten().find(nameless) {
+        return Err(invalid(format!("invalid environment variable: {pair}")));
+    }
+    let Some(check) = &config.healthcheck else { return Ok(()) };
+    for (name, nanos) in [
+        ("Interval", check.interval),
+        ("Timeout", check.timeout),
+        ("StartPeriod", check.start_period),
+    ] {
+        if nanos != 0 && nanos < SHORTEST_CHECK {
+            return Err(invalid(format!("{name} in Healthcheck cannot be less than 1ms")));
+        }
+    }
+    if check.retries < 0 {
+        return Err(invalid("Retries in Healthcheck cannot be negative"));
+    }
+    Ok(())
+}
+
+/// Nanoseconds below which a check of health would leave no time for anything else.
+pub(super) const SHORTEST_CHECK: i64 = 1_000_000;
+
 /// Whether a restart policy makes sense.
 pub(super) fn check_restart_policy(host: &HostConfig, dialect: Dialect) -> Result<(), Failure> {
     let policy = &host.restart_policy;
     match &*policy.name {
-        "always" | "unless-stopped" if policy.maximum_retry_count == 0 => {}
-        "always" | "unless-stopped" => {
+        "always" | "unless-stopped" | "no" if policy.maximum_retry_count == 0 => {}
+        "always" | "unless-stopped" | "no" => {
             return Err(invalid(if dialect.is_legacy() {
                 format!("maximum retry count cannot be used with restart policy '{}'", policy.name)
             } else {
@@ -264,7 +296,7 @@ pub(super) fn check_restart_policy(host: &HostConfig, dialect: Dialect) -> Resul
         "on-failure" if policy.maximum_retry_count < 0 => {
             return Err(invalid("maximum retry count cannot be negative"));
         }
-        "" | "no" | "on-failure" => {}
+        "" | "on-failure" => {}
         other => {
             return Err(invalid(if dialect.is_legacy() {
                 format!("invalid restart policy '{other}'")
@@ -373,6 +405,36 @@ mod tests {
                 r#"{"Image":"busybox","HostConfig":{"AutoRemove":true,"RestartPolicy":{"Name":"always"}}}"#,
                 InvalidParameter,
                 "can't create 'AutoRemove' container with restart policy",
+            ),
+            (
+                "c2",
+                r#"{"Image":"busybox","Env":["A=b","=x"]}"#,
+                InvalidParameter,
+                "invalid environment variable: =x",
+            ),
+            (
+                "c2",
+                r#"{"Image":"busybox","WorkingDir":"tmp"}"#,
+                InvalidParameter,
+                "the working directory 'tmp' is invalid, it needs to be an absolute path",
+            ),
+            (
+                "c2",
+                r#"{"Image":"busybox","Healthcheck":{"Test":["CMD","true"],"Interval":5}}"#,
+                InvalidParameter,
+                "Interval in Healthcheck cannot be less than 1ms",
+            ),
+            (
+                "c2",
+                r#"{"Image":"busybox","Healthcheck":{"Retries":-1}}"#,
+                InvalidParameter,
+                "Retries in Healthcheck cannot be negative",
+            ),
+            (
+                "c2",
+                r#"{"Image":"busybox","HostConfig":{"RestartPolicy":{"Name":"no","MaximumRetryCount":3}}}"#,
+                InvalidParameter,
+                "maximum retry count cannot be used with restart policy 'no'",
             ),
             ("c2", "{", System, "unexpected EOF"),
             ("c2", "", System, "EOF"),

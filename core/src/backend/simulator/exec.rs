@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::config::words;
 use super::container::{Serial, State};
-use super::failures::{conflict, invalid, not_found, not_running};
+use super::failures::{conflict, invalid, not_found, not_running, system};
 use super::files::View;
-use super::process::{Exit, Names, Pid, Spec, System};
+use super::process::{Exit, Names, Pid, Spec, StartError, System};
 use super::run::job_stream;
 use super::versions::Dialect;
 use super::world::World;
@@ -208,8 +208,8 @@ impl World {
     }
 
     /// Starts an exec, or says what its client reads instead of output.
-    pub(super) fn start_exec(&mut self, id: &str, size: (u16, u16)) -> Result<(), String> {
-        let gone = || String::from("the container is gone");
+    pub(super) fn start_exec(&mut self, id: &str, size: (u16, u16)) -> Result<(), Failure> {
+        let gone = || system("the container is gone");
         let exec = self.execs.all.get_mut(id).ok_or_else(gone)?;
         let serial = exec.container;
         let container = self.containers.get_mut(serial).ok_or_else(gone)?;
@@ -262,9 +262,15 @@ impl World {
             }
             Err(error) => {
                 exec.exit_code = Some(i32::from(error.code()).min(126));
-                Err(format!(
-                    "OCI runtime exec failed: exec failed: unable to start container process: {error}: unknown"
-                ))
+                Err(match error {
+                    // The engine looks users up itself, before there is a process that could fail.
+                    StartError::NoSuchUser { .. } | StartError::NoSuchGroup { .. } => {
+                        super::failures::system(error.to_string())
+                    }
+                    _ => invalid(format!(
+                        "OCI runtime exec failed: exec failed: unable to start container process: {error}: unknown"
+                    )),
+                })
             }
         };
         container.run = Some(run);

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::clock::Rfc3339;
 use super::config::Healthcheck;
-use super::container::{Container, Health, Probe, Serial};
+use super::container::{Container, Health, Probe, Serial, State};
 use super::files::View;
 use super::process::{Names, Pid, Signal, Spec, System};
 use super::world::{Due, DueKey, World};
@@ -71,10 +71,13 @@ fn check(container: &Container) -> Option<&Healthcheck> {
     (!matches!(test.first().map(String::as_str), None | Some("NONE"))).then_some(check)
 }
 
-/// Nanoseconds, or so many seconds if there are none.
+/// Nanoseconds, or so many seconds if there are none. What an image says has not been checked, so that no check follows the
+/// one before at once.
 fn or_seconds(nanos: i64, seconds: u64) -> Duration {
     match u64::try_from(nanos) {
-        Ok(nanos) if nanos > 0 => Duration::from_nanos(nanos),
+        Ok(nanos) if nanos > 0 => {
+            Duration::from_nanos(nanos.max(super::create::SHORTEST_CHECK.unsigned_abs()))
+        }
         _ => Duration::from_secs(seconds),
     }
 }
@@ -102,6 +105,14 @@ impl World {
     pub(super) fn probe(&mut self, serial: Serial) {
         let Some(container) = self.containers.get_mut(serial) else { return };
         let Some(check) = check(container).cloned() else { return };
+        if container.state == State::Paused {
+            // Nothing of it goes on, so that a check could only be late.
+            let next = self.instant + or_seconds(check.interval, 30);
+            if let Some(run) = &mut container.run {
+                run.probe.due = Some(self.agenda.add(next, Due::Probe(serial)));
+            }
+            return;
+        }
         let Some(mut run) = container.run.take() else { return };
         if let Some((pid, _)) = run.probe.running {
             run.processes.signal(pid, Signal::KILL);

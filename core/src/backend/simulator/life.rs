@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 use serde_json::Value;
 
-use super::container::{Serial, State};
+use super::container::{Container, Serial, State};
 use super::create::check_restart_policy;
 use super::failures::{conflict, invalid, not_modified, not_running, system};
 use super::filters::Filters;
@@ -43,7 +43,7 @@ impl World {
             self.begin_stop(serial, seconds, true);
             return Ok(false);
         }
-        self.start(serial)?;
+        self.start_again(serial)?;
         self.emit_of("restart", serial, &[]);
         Ok(true)
     }
@@ -53,11 +53,8 @@ impl World {
         let Some(container) = self.containers.get_mut(serial) else { return };
         container.stopped_by_hand = !restart;
         let Some(run) = &mut container.run else {
-            // It waits for its restart policy's next attempt.
-            container.state = State::Exited;
             self.emit_of("stop", serial, &[]);
-            self.touch();
-            self.notices.extend([Notice::Exited(serial), Notice::Stopped(serial)]);
+            self.give_up_restart(serial);
             return;
         };
         run.stopping = true;
@@ -71,6 +68,16 @@ impl World {
             run.kill_due = Some(self.agenda.add(at, Due::Kill(serial)));
         }
         self.deliver(serial, signal);
+        self.thaw(serial, signal);
+    }
+
+    /// Lets a paused container go on that was told to end: it takes no signal before, but KILL.
+    fn thaw(&mut self, serial: Serial, signal: Signal) {
+        let paused = |container: &Container| container.state == State::Paused;
+        if signal != Signal::KILL && self.containers.get(serial).is_some_and(paused) {
+            self.set_state(serial, State::Running);
+            self.emit_of("unpause", serial, &[]);
+        }
     }
 
     /// Sends a signal that a client asked for; whether the container will end of it.
@@ -95,16 +102,37 @@ impl World {
             )
         };
         let container = self.find(wanted, dialect).map_err(named)?;
-        if !container.state.is_running() || container.run.is_none() {
+        if !container.state.is_running() {
             return Err(named(not_running(&container.id)));
         }
         let serial = container.serial;
+        // Where no signal was chosen to stop it, the engine takes any for that.
+        let own = &container.config.stop_signal;
+        let ends = own.is_empty() || signal == Signal::KILL || Signal::parse(own) == Some(signal);
         if let Some(container) = self.containers.get_mut(serial) {
-            let stop = Signal::parse(&container.config.stop_signal).unwrap_or(Signal::TERM);
-            container.stopped_by_hand |= signal == Signal::KILL || signal == stop;
+            container.stopped_by_hand |= ends;
+            if container.run.is_none() {
+                // There is no process to hear of it, only an attempt that will not be made.
+                if ends {
+                    self.give_up_restart(serial);
+                }
+                return Ok(None);
+            }
         }
         self.deliver(serial, signal);
+        if ends {
+            self.thaw(serial, signal);
+        }
         Ok((signal == Signal::KILL).then_some(serial))
+    }
+
+    /// A restart policy's next attempt is not wanted any more.
+    fn give_up_restart(&mut self, serial: Serial) {
+        let Some(container) = self.containers.get_mut(serial) else { return };
+        container.state = State::Exited;
+        let exit_code = container.exit_code;
+        self.touch();
+        self.notices.extend([Notice::Exited { serial, exit_code }, Notice::Stopped(serial)]);
     }
 
     /// The time that a container had to stop by itself is over.
@@ -178,7 +206,8 @@ impl World {
         if *old == *name.trim_start_matches('/') {
             return Err(invalid("Renaming a container with the same name as its current name"));
         }
-        let new = self.check_name(name, dialect).map_err(|failure| {
+        let slashed = format!("/{}", name.strip_prefix('/').unwrap_or(name));
+        let new = self.check_name(&slashed, dialect).map_err(|failure| {
             let message = format!("Error when allocating new name: {}", failure.message);
             Failure::new(failure.kind, message)
         })?;
@@ -282,7 +311,7 @@ impl World {
         self.touch();
     }
 
-    fn release_mounts_first(&mut self, container: &super::container::Container, volumes: bool) {
+    fn release_mounts_first(&mut self, container: &Container, volumes: bool) {
         self.emit_container("destroy", container, &[]);
         self.release_mounts(container, volumes);
     }
@@ -314,7 +343,7 @@ impl World {
         self.containers.get(serial).map_or(0, |container| self.size_rw_of(container))
     }
 
-    pub(super) fn size_rw_of(&self, container: &super::container::Container) -> u64 {
+    pub(super) fn size_rw_of(&self, container: &Container) -> u64 {
         let Some(tree) = container.tree.and_then(|tree| self.store.get(tree)) else { return 0 };
         let Some(base) = self.images.root(&container.image) else { return tree.used().bytes };
         if tree.is_same(&base) {
@@ -330,7 +359,7 @@ impl World {
     }
 }
 
-fn running_words(container: &super::container::Container, dialect: Dialect) -> String {
+fn running_words(container: &Container, dialect: Dialect) -> String {
     let (name, id) = (&container.name, &container.id);
     let state = match container.state {
         State::Paused => "paused",

@@ -98,32 +98,9 @@ impl World {
         dialect: Dialect,
     ) -> Result<Vec<MountPoint>, Failure> {
         let mut made: Vec<MountPoint> = Vec::new();
-        for from in host.volumes_from.iter().flatten() {
-            let (name, mode) = from.split_once(':').unwrap_or((from, "rw"));
-            let other = self.find(name, dialect)?.mounts.clone();
-            made.extend(
-                other
-                    .into_iter()
-                    .map(|mount| MountPoint { writable: mount.writable && mode != "ro", ..mount }),
-            );
-        }
-        let add = |made: &mut Vec<MountPoint>, mount: MountPoint| {
-            made.retain(|old| old.destination != mount.destination);
-            made.push(mount);
-        };
-        for bind in host.binds.iter().flatten() {
-            let mount = self.bind(bind, image, dialect)?;
-            add(&mut made, mount);
-        }
-        for spec in host.mounts.iter().flatten() {
-            let mount = self.mount(spec, image)?;
-            add(&mut made, mount);
-        }
-        for path in config.volumes.iter().flat_map(|volumes| volumes.keys()) {
-            if !made.iter().any(|mount| *mount.destination == **path) {
-                let mount = self.mount_volume("", path, image, None)?;
-                made.push(mount);
-            }
+        if let Err(failure) = self.collect_mounts(&mut made, config, host, image, dialect) {
+            self.drop_tmpfs(&made);
+            return Err(failure);
         }
         for mount in &made {
             if mount.kind == MountKind::Volume
@@ -133,6 +110,60 @@ impl World {
             }
         }
         Ok(made)
+    }
+
+    fn collect_mounts(
+        &mut self,
+        made: &mut Vec<MountPoint>,
+        config: &Config,
+        host: &HostConfig,
+        image: &Image,
+        dialect: Dialect,
+    ) -> Result<(), Failure> {
+        for from in host.volumes_from.iter().flatten() {
+            let (name, mode) = from.split_once(':').unwrap_or((from, "rw"));
+            let other = self.find(name, dialect)?.mounts.clone();
+            for mount in other {
+                let tree = match mount.kind {
+                    // It is not shared: it goes with its container.
+                    MountKind::Tmpfs => self.store.insert(Tree::new()),
+                    MountKind::Bind | MountKind::Volume => mount.tree,
+                };
+                let writable = mount.writable && mode != "ro";
+                self.put_mount(made, MountPoint { writable, tree, ..mount });
+            }
+        }
+        for bind in host.binds.iter().flatten() {
+            let mount = self.bind(bind, image, dialect)?;
+            self.put_mount(made, mount);
+        }
+        for spec in host.mounts.iter().flatten() {
+            let mount = self.mount(spec, image)?;
+            self.put_mount(made, mount);
+        }
+        for path in config.volumes.iter().flat_map(|volumes| volumes.keys()) {
+            if !made.iter().any(|mount| *mount.destination == **path) {
+                let mount = self.mount_volume("", path, image, None)?;
+                made.push(mount);
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds a mount, in place of one at the same destination.
+    fn put_mount(&mut self, made: &mut Vec<MountPoint>, mount: MountPoint) {
+        if let Some(old) = made.iter().position(|old| old.destination == mount.destination) {
+            let old = made.remove(old);
+            self.drop_tmpfs(&[old]);
+        }
+        made.push(mount);
+    }
+
+    /// Lets go of what is in memory only: the trees of tmpfs.
+    fn drop_tmpfs(&mut self, mounts: &[MountPoint]) {
+        for mount in mounts.iter().filter(|mount| mount.kind == MountKind::Tmpfs) {
+            self.store.remove(mount.tree);
+        }
     }
 
     /// `source:destination[:mode]`, or a destination alone.
@@ -341,5 +372,57 @@ impl World {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::create::NewContainer;
+    use super::super::files::{Meta, Node};
+    use super::super::world::World;
+    use super::super::world::tests::{LEGACY, world};
+    use super::names;
+    use alloc::string::{String, ToString};
+    use serde_json::{Value, json};
+
+    fn create(world: &mut World, name: &str, host: &Value) -> Result<u64, String> {
+        let body = json!({"Image": "busybox", "HostConfig": host}).to_string();
+        let new = NewContainer::parse(body.as_bytes(), LEGACY);
+        let created = new.and_then(|new| world.create(Some(name), new, LEGACY));
+        created.map(|(serial, _)| serial).map_err(|failure| failure.message.to_string())
+    }
+
+    #[test]
+    fn a_tmpfs_is_its_container_s_own_also_with_the_volumes_of_another_one() {
+        let mut world = world(&["web"]);
+        let web = world.containers.named("web").unwrap().serial;
+        let tmpfs = json!({"Mounts": [{"Type": "tmpfs", "Target": "/t"}]});
+        let first = create(&mut world, "c1", &tmpfs).unwrap();
+        let second = create(&mut world, "c2", &json!({"VolumesFrom": ["c1"]})).unwrap();
+        let tree = |world: &World, serial| world.containers.get(serial).unwrap().mounts[0].tree;
+        assert_ne!(tree(&world, first), tree(&world, second));
+        world.drop_container(first, true);
+        let third = create(&mut world, "c3", &tmpfs).unwrap();
+        let theirs = tree(&world, third);
+        let file = Node::file("theirs", Meta::new(0o644, 0));
+        world.store.get_mut(theirs).unwrap().put(&names("/f"), file.into()).unwrap();
+        world.drop_container(second, true);
+        assert!(world.store.get(theirs).unwrap().get(&names("/f")).is_some());
+        assert!(world.containers.get(web).is_some());
+    }
+
+    #[test]
+    fn a_container_that_cannot_be_made_leaves_no_tmpfs_behind() {
+        let mut world = world(&[]);
+        create(&mut world, "c0", &json!({})).unwrap();
+        let before = world.store.len();
+        let twice =
+            json!({"Mounts": [{"Type": "tmpfs", "Target": "/t"}, {"Type": "zz", "Target": "/u"}]});
+        create(&mut world, "c1", &twice).unwrap_err();
+        assert_eq!(world.store.len(), before);
+        let twice = json!({"Mounts": [{"Type": "tmpfs", "Target": "/t"}, {"Type": "tmpfs", "Target": "/t"}]});
+        let serial = create(&mut world, "c1", &twice).unwrap();
+        world.drop_container(serial, true);
+        assert_eq!(world.store.len(), before);
     }
 }

@@ -7,7 +7,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::container::{Serial, State};
+use super::container::{Container, Serial, State};
 use super::endpoint::Joined;
 use super::etc::look_up;
 use super::failures::{conflict, invalid, not_modified, system};
@@ -54,8 +54,18 @@ const REMOVAL: Duration = Duration::from_millis(50);
 const WELL: Duration = Duration::from_secs(10);
 
 impl World {
-    /// Starts a container.
+    /// Starts a container that a client wants started.
     pub(super) fn start(&mut self, serial: Serial) -> Result<(), Failure> {
+        // Who waits for the next attempt of a restart policy counts as running.
+        let waits = |container: &Container| container.state == State::Restarting;
+        if self.containers.get(serial).is_some_and(waits) {
+            return Err(not_modified());
+        }
+        self.start_again(serial)
+    }
+
+    /// Starts a container, also one between two attempts of its restart policy.
+    pub(super) fn start_again(&mut self, serial: Serial) -> Result<(), Failure> {
         let Some(container) = self.containers.get(serial) else { return Ok(()) };
         match container.state {
             State::Running => return Err(not_modified()),
@@ -79,7 +89,7 @@ impl World {
             }
             self.detach_networks(serial);
             self.touch();
-            self.notices.push(Notice::NotStarted(serial));
+            self.notices.push(Notice::NotStarted { serial, failure: failure.clone() });
             if auto_remove {
                 self.drop_container(serial, true);
             }
@@ -334,7 +344,7 @@ impl World {
             self.exec_ended(exec, Exit::of(super::process::Signal::KILL));
         }
         self.touch();
-        self.notices.push(Notice::Exited(serial));
+        self.notices.push(Notice::Exited { serial, exit_code: i32::from(exit.code) });
         if run.stopping {
             self.emit_of("stop", serial, &[]);
         }
@@ -343,10 +353,12 @@ impl World {
             self.drop_container(serial, volumes);
         } else if run.restarting {
             match self.start(serial) {
-                Ok(()) => self.emit_of("restart", serial, &[]),
+                Ok(()) => {
+                    self.emit_of("restart", serial, &[]);
+                    self.notices.push(Notice::Restarted(serial));
+                }
                 Err(_) => self.notices.push(Notice::Stopped(serial)),
             }
-            self.notices.push(Notice::Restarted(serial));
         } else {
             self.follow_policy(serial, exit, self.instant - run.began);
         }
@@ -393,7 +405,7 @@ impl World {
     pub(super) fn restart_by_policy(&mut self, serial: Serial) {
         let is_due = |state| state == State::Restarting;
         if self.containers.get(serial).is_some_and(|container| is_due(container.state))
-            && self.start(serial).is_err()
+            && self.start_again(serial).is_err()
         {
             self.notices.push(Notice::Stopped(serial));
         }
@@ -548,8 +560,9 @@ impl World {
 fn not_started(error: &StartError) -> (Failure, i32) {
     let code = i32::from(error.code());
     match error {
+        // The engine looks users up itself, before there is a process that could fail.
         StartError::NoSuchUser { .. } | StartError::NoSuchGroup { .. } => {
-            (invalid(error.to_string()), 126)
+            (system(error.to_string()), 128)
         }
         StartError::Nothing => (invalid("No command specified"), code),
         StartError::TooMany => (system(runc(error)), 128),

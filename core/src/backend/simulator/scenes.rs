@@ -10,7 +10,7 @@ use super::Simulator;
 use crate::JobId;
 use crate::docker::version::ApiVersion;
 use crate::http1::{Limits, Server, ServerEvent};
-use crate::job::{Cancel, Engine, Job, Status};
+use crate::job::{Cancel, Engine, Failure, FailureKind, Job, Status};
 use crate::time::Instant;
 
 /// An engine, and what time it is there.
@@ -224,6 +224,143 @@ fn a_restart_policy_starts_again_and_pauses_longer_each_time() {
     assert_eq!(state(&mut scene), ("exited".into(), 3));
 }
 
+/// What the state of a container is, and its exit code.
+fn state_of(scene: &mut Scene, name: &str) -> (String, i64) {
+    let target = alloc::format!("/v1.41/containers/{name}/json");
+    let state = scene.ask("GET", &target, Value::Null).unwrap()["State"].clone();
+    (state["Status"].as_str().unwrap().into(), state["ExitCode"].as_i64().unwrap())
+}
+
+#[test]
+fn who_is_paused_and_told_to_stop_goes_on_to_hear_it() {
+    let script = "trap 'exit 3' TERM; trap 'exit 4' USR1; while :; do sleep 0.1; done";
+    for (stop_signal, how, after) in [
+        ("", "stop?t=5", ("exited", 3)),
+        ("", "kill?signal=USR1", ("exited", 4)),
+        ("SIGTERM", "kill?signal=TERM", ("exited", 3)),
+        ("SIGTERM", "kill?signal=USR1", ("paused", 0)),
+    ] {
+        let mut scene = Scene::new("");
+        let body =
+            json!({"Image": "busybox", "Cmd": ["sh", "-c", script], "StopSignal": stop_signal});
+        scene.create("c1", body);
+        scene.ask("POST", "/v1.41/containers/c1/start", Value::Null).unwrap();
+        scene.pass(300);
+        scene.ask("POST", "/v1.41/containers/c1/pause", Value::Null).unwrap();
+        scene.start("POST", &alloc::format!("/v1.41/containers/c1/{how}"), "");
+        scene.pass(300);
+        assert_eq!(state_of(&mut scene, "c1"), (after.0.into(), after.1), "{stop_signal} {how}");
+    }
+}
+
+#[test]
+fn a_signal_rests_the_restart_policy_unless_another_one_is_to_stop_it() {
+    let script = "trap 'exit 5' USR1; while :; do sleep 0.1; done";
+    for (stop_signal, after) in [("", ("exited", 5)), ("SIGTERM", ("running", 0))] {
+        let mut scene = Scene::new("");
+        let host = json!({"RestartPolicy": {"Name": "always"}});
+        let body = json!({"Image": "busybox", "Cmd": ["sh", "-c", script], "StopSignal": stop_signal,
+                          "HostConfig": host});
+        scene.create("c1", body);
+        scene.ask("POST", "/v1.41/containers/c1/start", Value::Null).unwrap();
+        scene.pass(300);
+        scene.ask("POST", "/v1.41/containers/c1/kill?signal=USR1", Value::Null).unwrap();
+        scene.pass(1_000);
+        assert_eq!(state_of(&mut scene, "c1"), (after.0.into(), after.1), "{stop_signal}");
+    }
+}
+
+#[test]
+fn who_waits_for_the_next_attempt_counts_as_running() {
+    let mut scene = Scene::new("");
+    let host = json!({"RestartPolicy": {"Name": "always"}});
+    scene.create("c1", json!({"Image": "busybox", "Cmd": ["false"], "HostConfig": host}));
+    scene.ask("POST", "/v1.41/containers/c1/start", Value::Null).unwrap();
+    assert_eq!(state_of(&mut scene, "c1"), ("restarting".into(), 1));
+    let started = scene.ask("POST", "/v1.41/containers/c1/start", Value::Null);
+    assert_eq!(started, Err(String::new()), "304 says nothing");
+    assert_eq!(scene.ask("POST", "/v1.41/containers/c1/restart", Value::Null), Ok(Value::Null));
+    assert_eq!(state_of(&mut scene, "c1"), ("restarting".into(), 1));
+    assert_eq!(scene.ask("POST", "/v1.41/containers/c1/kill", Value::Null), Ok(Value::Null));
+    scene.pass(60_000);
+    assert_eq!(state_of(&mut scene, "c1"), ("exited".into(), 1));
+}
+
+#[test]
+fn who_waits_is_told_how_it_ended_even_if_it_was_started_again() {
+    let mut scene = Scene::new("web");
+    let waits: Vec<JobId> = ["not-running", "next-exit"]
+        .map(|condition| alloc::format!("/v1.41/containers/web/wait?condition={condition}"))
+        .iter()
+        .map(|target| scene.start("POST", target, ""))
+        .collect();
+    scene.ask("POST", "/v1.41/containers/web/restart?t=0", Value::Null).unwrap();
+    for waited in waits {
+        assert_eq!(scene.said(waited).out, "{\"Error\":null,\"StatusCode\":137}\n");
+    }
+}
+
+#[test]
+fn a_restart_that_fails_says_so_and_so_does_wait() {
+    let mut scene = Scene::new("");
+    scene.create("c1", json!({"Image": "busybox", "Cmd": ["/bin/sleep", "100"]}));
+    scene.ask("POST", "/v1.41/containers/c1/start", Value::Null).unwrap();
+    let body = json!({"Cmd": ["rm", "/bin/sleep"]});
+    let exec = scene.ask("POST", "/v1.41/containers/c1/exec", body).unwrap();
+    let target = alloc::format!("/v1.41/exec/{}/start", exec["Id"].as_str().unwrap());
+    scene.ask("POST", &target, json!({"Detach": true})).unwrap();
+    let why = "failed to create shim task: OCI runtime create failed: runc create failed: unable to start container \
+               process: exec: \"/bin/sleep\": stat /bin/sleep: no such file or directory: unknown";
+    let words = alloc::format!("Cannot restart container c1: {why}");
+    for _ in ["while it runs", "when it does not"] {
+        let refused = scene.ask("POST", "/v1.41/containers/c1/restart?t=0", Value::Null);
+        assert_eq!(refused, Err(words.clone()));
+    }
+    assert_eq!(state_of(&mut scene, "c1"), ("exited".into(), 127));
+    let waited = scene.ask("POST", "/v1.41/containers/c1/wait", Value::Null).unwrap();
+    assert_eq!(waited, json!({"Error": {"Message": why}, "StatusCode": 127}));
+}
+
+#[test]
+fn nobody_checks_the_health_of_who_is_paused() {
+    let mut scene = Scene::new("");
+    let check = json!({"Test": ["CMD", "true"], "Interval": 1_000_000_000, "Timeout": 1_000_000_000,
+                       "Retries": 1});
+    scene.create("c1", json!({"Image": "busybox", "Cmd": ["sleep", "900"], "Healthcheck": check}));
+    scene.ask("POST", "/v1.41/containers/c1/start", Value::Null).unwrap();
+    scene.pass(1_500);
+    let health = |scene: &mut Scene| {
+        let c1 = scene.ask("GET", "/v1.41/containers/c1/json", Value::Null).unwrap();
+        let health = &c1["State"]["Health"];
+        (health["Status"].as_str().unwrap().to_string(), health["Log"].as_array().unwrap().len())
+    };
+    assert_eq!(health(&mut scene), ("healthy".into(), 1));
+    scene.ask("POST", "/v1.41/containers/c1/pause", Value::Null).unwrap();
+    scene.pass(10_000);
+    assert_eq!(health(&mut scene), ("healthy".into(), 1));
+    scene.ask("POST", "/v1.41/containers/c1/unpause", Value::Null).unwrap();
+    scene.pass(2_000);
+    let (status, checks) = health(&mut scene);
+    assert!(status == "healthy" && checks > 1, "{status} {checks}");
+}
+
+#[test]
+fn a_user_who_is_not_there_is_the_engine_s_failure() {
+    let mut scene = Scene::new("web");
+    let words = "unable to find user ghost: no matching entries in passwd file";
+    scene.create("c1", json!({"Image": "busybox", "User": "ghost"}));
+    let refused = scene.start("POST", "/v1.41/containers/c1/start", "");
+    let body = json!({"Cmd": ["true"], "User": "ghost"});
+    let exec = scene.ask("POST", "/v1.41/containers/web/exec", body).unwrap();
+    let target = alloc::format!("/v1.41/exec/{}/start", exec["Id"].as_str().unwrap());
+    let not_run = scene.start("POST", &target, r#"{"Detach":true}"#);
+    for id in [refused, not_run] {
+        let failure = Failure::new(FailureKind::System, words);
+        assert_eq!(scene.engine.output(id).unwrap().status, Some(&Status::Failed(failure)));
+    }
+    assert_eq!(state_of(&mut scene, "c1"), ("created".into(), 128));
+}
+
 #[test]
 fn an_exec_runs_beside_the_main_process() {
     let mut scene = Scene::new("web");
@@ -280,6 +417,26 @@ fn events_come_in_the_engine_s_order() {
             "container destroy",
         ]
     );
+}
+
+#[test]
+fn a_name_and_a_number_are_refused_as_the_engine_does() {
+    let mut scene = Scene::new("web");
+    let refused = scene.ask("POST", "/v1.41/containers/web/rename?name=!", Value::Null);
+    let words = "Error when allocating new name: Invalid container name (/!), only [a-zA-Z0-9][a-zA-Z0-9_.-] are \
+                 allowed";
+    assert_eq!(refused, Err(words.into()));
+    for (version, kind) in
+        [("v1.41", FailureKind::System), ("v1.44", FailureKind::InvalidParameter)]
+    {
+        for what in ["stop", "restart"] {
+            let id =
+                scene.start("POST", &alloc::format!("/{version}/containers/web/{what}?t=x"), "");
+            let words = r#"strconv.Atoi: parsing "x": invalid syntax"#;
+            let failure = Failure::new(kind, words);
+            assert_eq!(scene.engine.output(id).unwrap().status, Some(&Status::Failed(failure)));
+        }
+    }
 }
 
 #[test]

@@ -185,10 +185,11 @@ impl Simulator {
             other => return Err(invalid(format!("invalid condition: {other:?}"))),
         };
         let (serial, code) = (container.serial, container.exit_code);
+        let error = container.error.clone();
         let runs = container.state.is_running();
         cx.begin(id, Stdio::Raw);
         if at_once && !runs {
-            cx.reply(id, waited(code, dialect));
+            cx.reply(id, waited(code, error.as_deref(), dialect));
         } else {
             self.keep(id, Task::Wait { serial, until, dialect });
         }
@@ -216,12 +217,13 @@ impl Simulator {
         let keys = detach_keys(Some(&exec.asked.detach_keys))?;
         let size = asked.console_size.unwrap_or_default();
         if asked.detach {
-            world.start_exec(&exec_id, size).map_err(invalid)?;
+            world.start_exec(&exec_id, size)?;
             cx.exit(id, Status::Ok);
             return Ok(());
         }
         cx.begin(id, stdio(asked.tty));
-        if let Err(words) = world.start_exec(&exec_id, size) {
+        if let Err(failure) = world.start_exec(&exec_id, size) {
+            let words = failure.message;
             cx.write_to(id, Stream::Stdout, format!("{words}\r\n").as_bytes());
             cx.exit(id, Status::Ok);
             return Ok(());
@@ -289,12 +291,12 @@ impl Simulator {
 }
 
 /// A number of seconds from a query: how long `stop` and `restart` wait.
-pub(super) fn seconds(job: &Job) -> Result<Option<i64>, Failure> {
+pub(super) fn seconds(job: &Job, dialect: Dialect) -> Result<Option<i64>, Failure> {
     match job.env("t").as_deref() {
         None | Some("") => Ok(None),
         Some(text) => {
             let seconds = super::filters::integer(text, "Atoi");
-            seconds.map(Some).map_err(|words: String| invalid(words))
+            seconds.map(Some).map_err(|words: String| dialect.invalid(words))
         }
     }
 }

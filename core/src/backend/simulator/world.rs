@@ -60,16 +60,22 @@ pub(super) struct World {
 }
 
 /// Something that happened to a container, for those who wait for it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Notice {
-    /// Its process has ended.
-    Exited(Serial),
+    /// Its process has ended; by now it may run again.
+    Exited {
+        serial: Serial,
+        exit_code: i32,
+    },
     /// It ended and will not be started again by its policy.
     Stopped(Serial),
     /// It was started again after [`World::restart`].
     Restarted(Serial),
     /// It could not be started.
-    NotStarted(Serial),
+    NotStarted {
+        serial: Serial,
+        failure: Failure,
+    },
     Removed {
         serial: Serial,
         exit_code: i32,
