@@ -361,7 +361,7 @@ impl Simulator {
                 break;
             }
             for notice in notices {
-                self.tell_notice(cx, notice);
+                self.tell_notice(cx, &notice);
             }
             for serial in ready {
                 if later.contains(&serial) {
@@ -514,26 +514,22 @@ impl Simulator {
         }
     }
 
-    fn tell_notice(&mut self, cx: &mut Cx<'_>, notice: Notice) {
+    fn tell_notice(&mut self, cx: &mut Cx<'_>, notice: &Notice) {
         let serial = match notice {
             Notice::Stopped(serial)
             | Notice::Restarted(serial)
             | Notice::Exited { serial, .. }
             | Notice::NotStarted { serial, .. }
-            | Notice::Removed { serial, .. } => serial,
+            | Notice::Removed { serial, .. } => *serial,
         };
         for id in self.watchers_of(serial) {
             let Some(task) = self.tasks.get_mut(&id) else { continue };
-            match (&notice, task) {
+            match (notice, task) {
                 (
                     Notice::Exited { exit_code, .. },
                     Task::Wait { until: WaitUntil::Exit, dialect, .. },
-                ) => {
-                    let answer = waited(*exit_code, None, *dialect);
-                    self.forget(id);
-                    cx.reply(id, answer);
-                }
-                (Notice::Removed { exit_code, .. }, Task::Wait { dialect, .. }) => {
+                )
+                | (Notice::Removed { exit_code, .. }, Task::Wait { dialect, .. }) => {
                     let answer = waited(*exit_code, None, *dialect);
                     self.forget(id);
                     cx.reply(id, answer);

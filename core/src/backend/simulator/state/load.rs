@@ -18,6 +18,14 @@ pub(super) const DIALECT: Dialect = Dialect::new(ApiVersion::MAX);
 /// Containers of which each needs the next one to run.
 const MAX_PASSES: usize = 100;
 
+/// What of an engine a document says completely.
+pub(super) struct Whole {
+    pub(super) images: bool,
+    pub(super) networks: bool,
+    /// Nothing says where the default bridge is.
+    pub(super) movable: bool,
+}
+
 impl World {
     /// Puts what a document describes into a world in which nothing has happened yet. Nobody hears of it.
     pub(super) fn furnish(&mut self, document: &Document) -> Result<(), Problem> {
@@ -38,11 +46,15 @@ impl World {
                 self.add_image(image, &root.key("images").nth(nth))?;
             }
         }
+        // Whoever lists what every engine has lists all: then a container may be left to a network that is gone.
+        let is_listed = |name: &&str| document.networks.iter().any(|known| known.name == **name);
+        let networks = ["host", "none"].iter().all(is_listed);
         let place = |nth| root.key("containers").nth(nth);
         let mut made = Vec::new();
         for (nth, container) in document.containers.iter().enumerate() {
             let listed = document.images.is_some();
-            made.push(self.add_container(container, (listed, movable), &place(nth))?);
+            let whole = Whole { images: listed, networks, movable };
+            made.push(self.add_container(container, &whole, &place(nth))?);
         }
         // A container may say that its busybox is another one than that which is there from the beginning.
         if let Some(first) = first.filter(|_| document.images.is_none())

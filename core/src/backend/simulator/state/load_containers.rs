@@ -17,17 +17,17 @@ use super::super::networks::{Pool, Published, parse_port};
 use super::super::process::Behaviour;
 use super::super::world::World;
 use super::document::{Container, Endpoint, Health, Mount, Network, State, Volume};
-use super::load::{DIALECT, check_behaviour, check_id};
+use super::load::{DIALECT, Whole, check_behaviour, check_id};
 use super::place::{Place, Problem};
 
 impl World {
     pub(super) fn add_container(
         &mut self,
         given: &Container,
-        (listed, movable): (bool, bool),
+        whole: &Whole,
         place: &Place,
     ) -> Result<Serial, Problem> {
-        let image = self.image_of(given, listed, place)?;
+        let image = self.image_of(given, whole.images, place)?;
         let (mut config, mut host) = (given.config.clone(), given.host_config.clone());
         let refused = |key: &str| {
             let place = place.key(key);
@@ -85,8 +85,11 @@ impl World {
             .map(|(name, endpoint)| (name.clone(), asked_of(endpoint, &id)))
             .collect();
         for (name, endpoint) in &given.network_settings.networks {
+            if whole.networks && endpoint.endpoint_id.is_empty() {
+                continue;
+            }
             let place = place.key("NetworkSettings").key("Networks");
-            self.need_network(name, endpoint, movable, &place)?;
+            self.need_network(name, endpoint, whole.movable, &place)?;
         }
         let endpoints = create::make_endpoints(&host, "", asked);
         let (config, host) = self.share(config, host);

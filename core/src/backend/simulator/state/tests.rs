@@ -385,3 +385,18 @@ fn nothing_is_saved_that_nobody_asked_for() {
     engine.push("simulator", Box::new(Simulator::from_words(&["web".to_string()]).unwrap()));
     assert!(engine.save().is_empty());
 }
+
+#[test]
+fn a_network_that_was_removed_does_not_come_back_with_who_was_to_join_it() {
+    let mut scene = Scene::new("{}", 1_795_315_894);
+    scene.ask("POST", "/networks/create", r#"{"Name":"gone"}"#).unwrap();
+    let made = r#"{"Image":"busybox","Cmd":["true"],"HostConfig":{"NetworkMode":"gone"}}"#;
+    scene.ask("POST", "/containers/create?name=c1", made).unwrap();
+    scene.ask("DELETE", "/networks/gone", "").unwrap();
+    let mut again = Scene::new(&scene.save(), 1_795_315_894);
+    for scene in [&mut scene, &mut again] {
+        assert_eq!(scene.list("/networks", "Name"), ["bridge", "host", "none"]);
+        let refused = scene.ask("POST", "/containers/c1/start", "");
+        assert_eq!(refused, Err("network gone not found".into()));
+    }
+}
