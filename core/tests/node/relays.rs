@@ -52,8 +52,7 @@ fn a_length_that_is_said_twice_is_passed_on_once() {
     let mut world = World::forwarding();
     let twice = "Content-Length: 2\r\nA: b\r\ncontent-length: 2\r\n\r\n";
     let once = "Content-Length: 2\r\nA: b\r\n";
-    let (client, server) =
-        asked(&mut world, &format!("PUT /x HTTP/1.1\r\nHost: x\r\n{twice}{{}}"));
+    let (client, server) = asked(&mut world, &format!("PUT /x HTTP/1.1\r\nHost: x\r\n{twice}{{}}"));
     let text = without_via(&world.text(server));
     assert_eq!(text, format!("PUT /x HTTP/1.1\r\nHost: x\r\n{once}\r\n{{}}"));
     world.send(server, format!("HTTP/1.1 200 OK\r\n{twice}OK").as_bytes());

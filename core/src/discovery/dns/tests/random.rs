@@ -38,10 +38,9 @@ proptest! {
             let all = world.send(TCP, &message).unwrap().sections;
             if kind == kind::SRV {
                 for record in &all[0] {
-                    let (_, target) = record.split_once(" SRV ").unwrap();
-                    let (_, target) = target.split_once(' ').unwrap();
-                    // A host's own name is asked for elsewhere.
-                    if !target.contains("._i.discoverd.") {
+                    let (_, target) = record.rsplit_once(' ').unwrap();
+                    // Those of hosts are not ours, also where the service itself is named like an instance.
+                    if !target.ends_with("._i.discoverd.") {
                         continue;
                     }
                     let found = [kind::A, kind::AAAA].map(|kind| world.data(UDP, target, kind).len());
