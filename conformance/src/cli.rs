@@ -309,7 +309,16 @@ fn recording(matches: &ArgMatches) -> Result<u8, String> {
     let output = need("output")?;
     let command: Vec<String> = matches.get_many("command").into_iter().flatten().cloned().collect();
 
-    let (mut session, status) = record(&listen, upstream, &command)?;
+    // Before the command is run: that may not be done twice. What is there stays until there is something to replace it.
+    let cannot = |error| format!("cannot write {output}: {error}");
+    let is_new = !std::path::Path::new(output).exists();
+    std::fs::OpenOptions::new().append(true).create(true).open(output).map_err(cannot)?;
+    let (mut session, status) = record(&listen, upstream, &command).inspect_err(|_| {
+        if is_new {
+            // It fails only if somebody else has done so.
+            let _ = std::fs::remove_file(output);
+        }
+    })?;
     let stem = std::path::Path::new(output).file_stem().unwrap_or_default().to_string_lossy();
     let mut headers = vec![("name".to_owned(), text(matches, "name").unwrap_or(&stem).to_owned())];
     headers.extend(text(matches, "client").map(|client| ("client".to_owned(), client.to_owned())));
@@ -322,8 +331,7 @@ fn recording(matches: &ArgMatches) -> Result<u8, String> {
     if !matches.get_flag("whole") {
         session.replace_large();
     }
-    std::fs::write(output, session.to_string())
-        .map_err(|error| format!("cannot write {output}: {error}"))?;
+    std::fs::write(output, session.to_string()).map_err(cannot)?;
     Ok(u8::try_from(exit_code(status)).unwrap_or(u8::MAX))
 }
 
@@ -370,6 +378,27 @@ mod tests {
 
     fn ran(line: &str) -> u8 {
         run(line.split(' ').map(OsString::from))
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_known_before_the_command_is_run() {
+        let folder = Folder::new();
+        let (ran_once, taken) = (folder.file("ran"), folder.file("taken"));
+        let record = |listen: &str, output: &str| {
+            ran(&format!(
+                "x record --listen {listen} --upstream unix://b -o {output} -- touch {ran_once}"
+            ))
+        };
+        let listen = format!("unix://{}", folder.file("listen"));
+        assert_eq!(record(&listen, &folder.file("nowhere/x")), 2);
+        assert!(!folder.path().join("ran").exists());
+        std::fs::write(&taken, "").expect("a file can be written");
+        assert_eq!(record(&format!("unix://{taken}"), &folder.file("x")), 2);
+        assert!(!folder.path().join("x").exists());
+        assert!(!folder.path().join("ran").exists());
+        // It has opened no connection, so there is nothing to be kept.
+        assert_eq!(record(&listen, &folder.file("x")), 2);
+        assert!(folder.path().join("ran").exists() && !folder.path().join("x").exists());
     }
 
     #[test]

@@ -64,6 +64,11 @@ pub trait Backend: Send {
         Ok(())
     }
 
+    /// The files that it will want [written](Backend::save), so that whoever runs it can complain early of what cannot be.
+    fn saves(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// What is to be written, and to which files, when all is over.
     fn save(&mut self, cx: &mut Cx<'_>) -> Vec<(String, Vec<u8>)> {
         let _ = cx;

@@ -65,6 +65,25 @@ pub(crate) fn load(backend: &mut dyn Backend) -> Result<(), FileError> {
     Ok(())
 }
 
+/// Looks whether the files that a backend will want written can be: at the end its state would be gone.
+pub(crate) fn check(backend: &dyn Backend) -> Result<(), FileError> {
+    for name in backend.saves() {
+        let path = PathBuf::from(&name);
+        let checked = match fs::metadata(&path) {
+            Ok(found) if !found.is_file() => {
+                fs::OpenOptions::new().write(true).open(&path).map(drop)
+            }
+            // What is there stays as it is.
+            _ => {
+                let beside = beside(&path);
+                fs::write(&beside, "").and_then(|()| fs::remove_file(&beside))
+            }
+        };
+        checked.map_err(|error| FileError::Write(path, error))?;
+    }
+    Ok(())
+}
+
 /// Writes what backends want kept ([`Node::save`](libswarm::Node::save)), each file in one step: who reads it meanwhile sees
 /// the old content or the new one. Runtimes call this when their node has stopped.
 ///
@@ -85,9 +104,7 @@ fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
         return fs::write(path, content);
     }
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(format!(".{}.new", std::process::id()));
-    let beside = PathBuf::from(beside);
+    let beside = beside(path);
     let result = fs::write(&beside, content).and_then(|()| fs::rename(&beside, path));
     if result.is_err() {
         // It may not even be there.
@@ -96,9 +113,16 @@ fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     result
 }
 
+/// Where a file is written before it has its name.
+fn beside(path: &Path) -> PathBuf {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(format!(".{}.new", std::process::id()));
+    beside.into()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{load, save};
+    use super::{check, load, save};
     use libswarm::JobId;
     use libswarm::job::{Backend, Cx, Event};
     use std::fs;
@@ -119,6 +143,10 @@ mod tests {
             }
             self.1 = content.to_vec();
             Ok(())
+        }
+
+        fn saves(&self) -> Vec<String> {
+            vec![self.0.clone()]
         }
     }
 
@@ -141,8 +169,12 @@ mod tests {
         assert_eq!(backend.1, b"{}");
         save(vec![(file.clone(), Vec::new())]).unwrap();
         assert_eq!(load(&mut backend).unwrap_err().to_string(), format!("{file}:1: it is empty"));
+        check(&backend).unwrap();
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 1, "nothing is left beside it");
         fs::remove_dir_all(&folder).unwrap();
+        let early = check(&backend).unwrap_err().to_string();
+        assert!(early.starts_with(&format!("cannot write {file}: ")), "{early}");
+        check(&Wants("/dev/null".to_owned(), Vec::new())).unwrap();
         let lost = save(vec![(file.clone(), Vec::new())]).unwrap_err().to_string();
         assert!(lost.starts_with(&format!("cannot write {file}: ")), "{lost}");
     }

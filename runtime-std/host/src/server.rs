@@ -162,6 +162,7 @@ impl ServerBuilder {
         for line in &self.backends {
             let (name, mut backend) = self.registry.make(line).map_err(BuildError::Backend)?;
             files::load(&mut *backend).map_err(BuildError::File)?;
+            files::check(&*backend).map_err(BuildError::File)?;
             prepare(&certificates, &backend.upstreams())?;
             engine.push(name, backend);
         }

@@ -316,6 +316,10 @@ impl Backend for Simulator {
         Ok(())
     }
 
+    fn saves(&self) -> Vec<String> {
+        self.save_file.iter().cloned().collect()
+    }
+
     fn save(&mut self, cx: &mut Cx<'_>) -> Vec<(String, Vec<u8>)> {
         let Some(file) = self.save_file.clone() else { return Vec::new() };
         self.tell_time(cx);
