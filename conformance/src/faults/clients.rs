@@ -9,6 +9,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 
 use super::bench::{Bench, Engine, Kind, each_kind, read_head};
 use crate::client::{Client, PATIENCE};
+use crate::keys::Keys;
 
 const GET: &str = "GET /containers/json HTTP/1.1\r\nHost: x\r\n\r\n";
 const UPLOAD: &str =
@@ -75,10 +76,7 @@ pub fn half_closed_client_killed(binary: &Path) {
                 return;
             }
             let row = format!("{row}, half-closed, {kind:?}");
-            let engine = Engine::start(kind, keys.as_ref(), move |connection| {
-                serve(connection, engines, kind);
-            });
-            let bench = Bench::start(binary, kind, keys, &engine.address);
+            let (engine, bench) = between(binary, kind, keys, engines);
             bench.repeat(&row, || {
                 let mut client = bench.connect();
                 client.send(request);
@@ -98,10 +96,7 @@ fn table(binary: &Path, resets: bool) {
     for (row, request, until, engines) in ROWS {
         each_kind(|kind, keys| {
             let row = format!("{row}, {kind:?}, {engines:?}, reset: {resets}");
-            let engine = Engine::start(kind, keys.as_ref(), move |connection| {
-                serve(connection, engines, kind);
-            });
-            let bench = Bench::start(binary, kind, keys, &engine.address);
+            let (engine, bench) = between(binary, kind, keys, engines);
             bench.repeat(&row, || {
                 let mut client = bench.connect();
                 client.send(request);
@@ -118,6 +113,15 @@ fn table(binary: &Path, resets: bool) {
             engine.is_left(&row);
         });
     }
+}
+
+/// An engine that does that, and a daemon before it.
+fn between(binary: &Path, kind: Kind, keys: Option<Keys>, engines: Engines) -> (Engine, Bench) {
+    let engine = Engine::start(kind, keys.as_ref(), move |connection| {
+        serve(connection, engines, kind);
+    });
+    let bench = Bench::start(binary, kind, keys, &engine.address);
+    (engine, bench)
 }
 
 /// As an engine does, it takes the end of its client's half for the end, but goes on with what it is saying.
