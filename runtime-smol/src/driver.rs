@@ -644,7 +644,8 @@ impl Driver {
         };
         let id = match accepted {
             Ok(id) => id,
-            Err(refusal) => return log::warn!("refuses {}: {refusal}", transport.stream.peer()),
+            // The node says once why, and not for each of thousands.
+            Err(refusal) => return log::debug!("refuses {}: {refusal}", transport.stream.peer()),
         };
         if transport.tls.is_some() {
             self.handshakes.push_back((self.now + self.handshake_timeout, id));

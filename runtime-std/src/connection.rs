@@ -62,7 +62,8 @@ pub(crate) fn open(shared: &Arc<Shared>, serves: Serves, transport: Transport) {
     let made = |id| Connection::new(id, transport);
     let connection = match shared.accept(serves, made) {
         Ok(connection) => connection,
-        Err(refusal) => return log::warn!("refuses a connection: {refusal}"),
+        // The node says once why, and not for each of thousands.
+        Err(refusal) => return log::debug!("refuses a connection: {refusal}"),
     };
     let id = connection.id;
     let reader = {

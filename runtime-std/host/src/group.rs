@@ -9,6 +9,9 @@ pub(crate) fn number(group: &str) -> Result<u32, String> {
     let text = fs::read_to_string(FILE).unwrap_or_default();
     // A name may consist of digits, and is a name then.
     in_file(&text, group).or_else(|| group.parse().ok()).ok_or_else(|| {
+        if !group.is_empty() && group.bytes().all(|byte| byte.is_ascii_digit()) {
+            return format!("--group {group}: no group has so large a number: {} is the last", u32::MAX);
+        }
         format!("--group {group}: {FILE} has no group of that name: create it (groupadd {group}), or give a number")
     })
 }
@@ -36,7 +39,8 @@ mod tests {
         }
         assert_eq!(number("root"), Ok(0));
         assert_eq!(number("4294967294"), Ok(4_294_967_294));
-        for unknown in ["no such group", "-1", "4294967296", ""] {
+        assert!(number("4294967296").unwrap_err().contains("4294967295 is the last"));
+        for unknown in ["no such group", "-1", ""] {
             let error = number(unknown).unwrap_err();
             assert!(error.contains(&format!("--group {unknown}: /etc/group")), "{error}");
         }

@@ -57,7 +57,10 @@ pub(super) fn listen(
     };
     let socket = socket.map_err(|error| match error {
         Errno::ADDRINUSE => Problem::Taken(Occupant::Live),
-        Errno::NOENT | Errno::NOTDIR => Problem::NoDirectory(directory.to_owned()),
+        // A directory that makes its files itself has no place for others.
+        Errno::NOENT | Errno::NOTDIR if !directory.is_dir() => {
+            Problem::NoDirectory(directory.to_owned())
+        }
         Errno::ACCESS | Errno::PERM | Errno::ROFS => Problem::Denied(directory.to_owned()),
         error => Problem::Other(error.into()),
     })?;
@@ -470,5 +473,7 @@ mod tests {
         let file = room.path("file");
         fs::write(&file, "").unwrap();
         assert!(refusal(&file.join("a.sock")).starts_with("there is no directory"));
+        #[cfg(target_os = "linux")]
+        assert!(!refusal(Path::new("/proc/a.sock")).contains("create it"));
     }
 }
