@@ -296,3 +296,52 @@ fn write_some(mut stream: &Stream, bytes: &[u8]) -> io::Result<usize> {
     }
     Ok(written)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+
+    use libswarm::job::Engine;
+    use libswarm::node::Config;
+    use libswarm::{Instant, Node};
+
+    use super::*;
+
+    #[test]
+    fn what_is_left_of_a_piece_is_written_before_what_comes_behind_it() {
+        let mut node = Node::new(Config::default(), Engine::new(1));
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let transport = Transport { stream: Stream::Unix(ours), tls: None };
+        let mut socket = Socket::new(node.accept(Instant::ZERO).unwrap(), transport);
+        let mut room = Room::new();
+        let mut sent = Vec::new();
+        // Short rests and long ones.
+        for (nth, length) in
+            [PIECE, 3, PIECE - 1, 5, PIECE / 2, READ].into_iter().cycle().take(60).enumerate()
+        {
+            let piece: Vec<u8> = (0..length).map(|at| (at + nth) as u8).collect();
+            room.raw[..length].copy_from_slice(&piece);
+            let mut written = socket.pass_on(&mut room, length).unwrap();
+            sent.extend_from_slice(&piece);
+            if written == Written::Partly && nth % 2 == 0 {
+                // One that is closed has left something to be written, and now it is the node's turn.
+                socket.write(b"behind it").unwrap();
+                sent.extend_from_slice(b"behind it");
+            }
+            while written == Written::Partly {
+                let mut got = vec![0; 50_000];
+                let length = theirs.read(&mut got).unwrap();
+                assert_eq!(got[..length], sent[..length]);
+                sent.drain(..length);
+                written = socket.write_on(&mut room).unwrap().unwrap();
+            }
+            assert!(!socket.is_full() && room.spares.len() <= 1);
+        }
+        drop(socket);
+        let mut rest = Vec::new();
+        theirs.read_to_end(&mut rest).unwrap();
+        assert!(rest == sent);
+        assert_eq!(room.spares.len(), 1, "some pieces were kept where they were read");
+    }
+}
