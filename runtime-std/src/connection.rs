@@ -15,7 +15,7 @@ use libswarm_host::{Obituary, Serves, Session, Stream, Transport};
 use rustix::event::{PollFd, PollFlags};
 use rustix::net::SendFlags;
 
-use crate::buffers::{LARGE, Room};
+use crate::buffers::Room;
 use crate::shared::Shared;
 
 /// A socket, kept alive by whoever uses it: its thread, a writer, the table.
@@ -47,7 +47,7 @@ pub(crate) struct Splice {
 const STACK: usize = 512 * 1024;
 /// The node gets no more than this at once, of which it holds two or three when it cannot write. What passes to another
 /// connection instead is held by nobody else.
-pub(crate) const READ: usize = LARGE / 2;
+const READ: usize = 48 * 1024;
 #[cfg(target_vendor = "apple")]
 const SEND: SendFlags = SendFlags::DONTWAIT;
 #[cfg(not(target_vendor = "apple"))]
