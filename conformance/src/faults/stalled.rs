@@ -10,7 +10,7 @@ use crate::client::{Client, PATIENCE};
 
 /// What a stream may hold at most, in KiB; a hijack has one each way. The stacks of a debug build are deeper: there an idle
 /// stream over TLS has 149 KiB on threads.
-const HELD: u64 = if cfg!(debug_assertions) { 256 + 96 } else { 256 };
+const HELD: u64 = if cfg!(debug_assertions) { 256 + 128 } else { 256 };
 /// So many are begun before it is measured, and then.
 const BEFORE: usize = 48;
 const STREAMS: usize = 64;
