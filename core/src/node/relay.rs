@@ -188,11 +188,11 @@ impl Conn {
                     }
                 }
                 Err(error) => {
-                    let beginning = beginning(&input[used..]);
                     let how = match error {
-                        Error::StartLine => {
-                            format!("its answer is no HTTP, but begins with \"{beginning}\"")
-                        }
+                        Error::StartLine => format!(
+                            "its answer is no HTTP, but begins with \"{}\"",
+                            beginning(&input[used..])
+                        ),
                         error => format!("its answer is no HTTP: {error}"),
                     };
                     self.lost(env, &how);
